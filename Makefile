@@ -1,0 +1,2 @@
+# Every task of the project; `make` alone lists them.
+.DEFAULT_GOAL := help

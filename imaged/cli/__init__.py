@@ -1,0 +1,1 @@
+"""One file per verb: argument parsing, progress and tables. No decisions."""

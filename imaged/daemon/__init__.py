@@ -1,0 +1,1 @@
+"""Twisted services: each is transport around one pure object."""

@@ -1,0 +1,55 @@
+"""Who asks for a network boot, and what it is told."""
+
+from enum import Enum
+
+from attrs import frozen
+
+from imaged.model.net import Mac
+
+
+class Arch(Enum):
+    """Processor and firmware of a client that network-boots (DHCP option 93, RFC 4578 and IANA's registry)."""
+
+    BIOS = "bios"
+    X86_64 = "x86_64-efi"
+    ARM64 = "arm64-efi"
+    OTHER = "other"
+
+
+class Stage(Enum):
+    """Which program of the boot chain is asking: the firmware's PXE, the firmware's HTTP boot, or iPXE after either."""
+
+    ROM = "rom"
+    HTTP = "http"
+    IPXE = "ipxe"
+
+
+@frozen
+class BootClient:
+    """A machine at one stage of its network boot. ``uuid`` is the SMBIOS UUID of option 97, lower case, or empty."""
+
+    mac: Mac
+    arch: Arch
+    stage: Stage
+    uuid: str = ""
+
+
+@frozen
+class BootOffer:
+    """Load this next. ``program`` is a path below the boot directory (by TFTP) or a whole URL."""
+
+    program: str
+
+
+@frozen
+class LocalBoot:
+    """No program: the machine goes on to its next boot device."""
+
+
+# Where mkramdisk puts things below the boot directory and what the daemon serves from there.
+LOADERS = {
+    Arch.BIOS: "loaders/undionly.kpxe",
+    Arch.X86_64: "loaders/snponly.efi",
+    Arch.ARM64: "loaders/snponly-arm64.efi",
+}
+RAMDISK_DIR = "ramdisk"  # ramdisk/<uname -m>/{vmlinuz,initrd.img,ramdisk.json}

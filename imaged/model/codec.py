@@ -1,0 +1,150 @@
+"""Values to plain data and back, strictly: the one place that knows how JSON and YAML become values.
+
+Decoding refuses unknown keys and wrong types and names the path of every fault; nothing is coerced.
+"""
+
+import difflib
+import enum
+import json
+import re
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import PurePosixPath
+from typing import Any, TypeVar
+
+import attrs
+from cattrs import Converter, transform_error
+from cattrs.errors import ClassValidationError, ForbiddenExtraKeysError
+from cattrs.strategies import configure_tagged_union
+
+from imaged.model.errors import BadInput, ImagedError
+from imaged.model.names import ImageRef
+from imaged.model.net import AddressRange, Mac
+from imaged.model.plan import Step
+from imaged.model.size import SizeBounds
+
+T = TypeVar("T")
+
+
+def _exactly(kind: type) -> Any:
+    def structure(value: Any, _: Any) -> Any:
+        if type(value) is not kind:
+            raise BadInput(f"expected {_WORDS[kind]}, got {_shown(value)}")
+        return value
+
+    return structure
+
+
+def _float(value: Any, _: Any) -> float:
+    if type(value) not in (int, float):
+        raise BadInput(f"expected a number, got {_shown(value)}")
+    return float(value)
+
+
+def _parsed(parse: Any) -> Any:
+    def structure(value: Any, kind: Any) -> Any:
+        if isinstance(value, kind):
+            return value
+        if not isinstance(value, str):
+            raise BadInput(f"expected a string, got {_shown(value)}")
+        return parse(value)
+
+    return structure
+
+
+def _enumeration(value: Any, kind: type[enum.Enum]) -> enum.Enum:
+    try:
+        return kind(value)
+    except ValueError:
+        raise BadInput(f"{_shown(value)} is not one of {', '.join(str(m.value) for m in kind)}") from None
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+_SPELLED: dict[Any, Any] = {  # values that are written as text
+    Mac: Mac.parse,
+    ImageRef: ImageRef.parse,
+    SizeBounds: SizeBounds.parse,
+    AddressRange: AddressRange.parse,
+    PurePosixPath: PurePosixPath,
+    IPv4Address: IPv4Address,
+    IPv4Network: IPv4Network,
+}
+_WORDS = {str: "a string", int: "a whole number", bool: "true or false"}
+
+
+def _converter() -> Converter:
+    converter = Converter(forbid_extra_keys=True, detailed_validation=True)
+    for kind in (str, int, bool):
+        converter.register_structure_hook(kind, _exactly(kind))
+    converter.register_structure_hook(float, _float)
+    converter.register_structure_hook_func(
+        lambda kind: isinstance(kind, type) and issubclass(kind, enum.Enum), _enumeration
+    )
+    for spelled, parse in _SPELLED.items():
+        converter.register_structure_hook(spelled, _parsed(parse))
+        converter.register_unstructure_hook(spelled, str)
+    configure_tagged_union(Step, converter, tag_name="step")
+    return converter
+
+
+_CONVERTER = _converter()
+
+
+def to_plain(value: Any) -> Any:
+    """Dicts, lists, strings, numbers: what JSON can say. Enums become their values, addresses text."""
+    return _CONVERTER.unstructure(value, unstructure_as=Step if isinstance(value, Step) else None)
+
+
+def to_json(value: Any, *, indent: int | None = None) -> str:
+    """``value`` as JSON with a stable order of keys, fit for hashing."""
+    return json.dumps(to_plain(value), indent=indent, sort_keys=True)
+
+
+def from_plain(data: Any, kind: type[T], *, where: str = "") -> T:
+    """Build a ``kind`` from plain data. Raises BadInput that names every fault and its path."""
+    try:
+        return _CONVERTER.structure(data, kind)
+    except (ClassValidationError, Exception) as error:  # cattrs raises groups, hooks raise single faults
+        faults = [_plainly(fault) for fault in transform_error(error, format_exception=_explain)]
+        raise BadInput("\n  ".join(faults), where=where) from None
+
+
+def from_json(text: str | bytes, kind: type[T], *, where: str = "") -> T:
+    """Build a ``kind`` from JSON text. Raises BadInput for text that is no JSON or no ``kind``."""
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        raise BadInput(f"not JSON: {error}", where=where) from None
+    return from_plain(data, kind, where=where)
+
+
+def _explain(error: BaseException, kind: type | None) -> str:
+    if isinstance(error, ForbiddenExtraKeysError):
+        known = [field.name for field in attrs.fields(error.cl)] if attrs.has(error.cl) else []
+        return "; ".join(_unknown_key(key, known) for key in sorted(error.extra_fields))
+    if isinstance(error, KeyError):
+        return f"the key {error.args[0]!r} is missing" if kind else f"{error.args[0]!r} is no step of a plan"
+    if isinstance(error, ImagedError):
+        return str(error)
+    if isinstance(error, AttributeError) or (isinstance(error, TypeError) and attrs.has(kind or type(None))):
+        return "expected a mapping of keys"
+    return str(error) or type(error).__name__
+
+
+def _unknown_key(key: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(key, known, n=1)
+    return f"unknown key {key!r}" + (f" (did you mean {near[0]!r}?)" if near else _list_known(known))
+
+
+def _list_known(known: list[str]) -> str:
+    return f" (known: {', '.join(known)})" if known else ""
+
+
+def _plainly(fault: str) -> str:
+    """cattrs says ``text @ $.disks[0].id``; people read ``disks[0].id: text``."""
+    text, _, path = fault.rpartition(" @ ")
+    path = re.sub(r"\['?([^]']+)'?\]", lambda m: f"[{m[1]}]", path.removeprefix("$").removeprefix("."))
+    return f"{path}: {text}" if path else text

@@ -1,0 +1,55 @@
+"""A sealed version of an image and the facts about it that plans depend on."""
+
+from attrs import frozen
+
+
+@frozen
+class Kernel:
+    """One kernel of an image: paths within it. ``initrd`` is empty where none was built."""
+
+    version: str
+    image: str
+    initrd: str = ""
+
+
+@frozen
+class ImageFacts:
+    """Footprints found in the tree when it was sealed: what is there, never what the name suggests.
+
+    ``commands`` are the programs among those we may run that exist (``update-grub``, ``grub-install``, ...);
+    ``units`` the enabled systemd units that matter; ``mounts`` the empty directories that wait for a filesystem.
+    """
+
+    arch: str
+    os_id: str = ""
+    os_version: str = ""
+    os_name: str = ""
+    kernels: tuple[Kernel, ...] = ()
+    grub_platforms: tuple[str, ...] = ()
+    grub_signed: bool = False
+    commands: tuple[str, ...] = ()
+    units: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    mke2fs_conf: str = ""
+    initramfs_generic: bool = False
+    os_release: dict[str, str] = {}
+
+
+@frozen
+class Version:
+    """One sealed, immutable capture. ``bytes`` is the sum of file sizes (hard links once), ``created`` ISO 8601 UTC."""
+
+    image: str
+    number: int
+    created: str
+    origin: str
+    bytes: int
+    entries: int
+    manifest_sha256: str
+    facts: ImageFacts
+    recipe: str = ""
+
+    @property
+    def ref(self) -> str:
+        """``compute@3``."""
+        return f"{self.image}@{self.number}"

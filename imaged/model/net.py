@@ -1,0 +1,70 @@
+"""Link-layer and network addresses."""
+
+import re
+from ipaddress import IPv4Address
+
+from attrs import frozen
+
+from imaged.model.errors import BadInput
+
+_SEPARATED = re.compile(r"[0-9a-fA-F]{2}([:-])[0-9a-fA-F]{2}(\1[0-9a-fA-F]{2}){4}")
+_DOTTED = re.compile(r"[0-9a-fA-F]{4}(\.[0-9a-fA-F]{4}){2}")
+_BARE = re.compile(r"[0-9a-fA-F]{12}")
+
+
+@frozen(order=True)
+class Mac:
+    """An EUI-48 address, kept as lower-case ``aa:bb:cc:dd:ee:ff``."""
+
+    text: str
+
+    @classmethod
+    def parse(cls, text: str) -> "Mac":
+        """Read the usual spellings (``aa:bb:..``, ``AA-BB-..``, ``aabb.ccdd.eeff``, bare). Raises BadInput."""
+        stripped = text.strip()
+        if not any(form.fullmatch(stripped) for form in (_SEPARATED, _DOTTED, _BARE)):
+            raise BadInput(f"{text!r} is not a MAC address", hint="Write it like 52:54:00:12:34:56.")
+        mac = cls.from_bytes(bytes.fromhex(re.sub(r"[:.-]", "", stripped)))
+        if mac.packed[0] & 1:
+            raise BadInput(f"{text!r} is a group address, not a machine's", hint="Read it from the NIC's label.")
+        return mac
+
+    @classmethod
+    def from_bytes(cls, packed: bytes) -> "Mac":
+        """``packed`` is the six bytes of the address."""
+        if len(packed) != 6:
+            raise BadInput(f"a MAC address has 6 bytes, not {len(packed)}")
+        return cls(packed.hex(":"))
+
+    @property
+    def packed(self) -> bytes:
+        """The six bytes of the address."""
+        return bytes.fromhex(self.text.replace(":", ""))
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@frozen
+class AddressRange:
+    """First and last address of a pool, both included."""
+
+    first: IPv4Address
+    last: IPv4Address
+
+    @classmethod
+    def parse(cls, text: str) -> "AddressRange":
+        """Read ``10.0.0.100-10.0.0.200``."""
+        try:
+            first, last = (IPv4Address(end.strip()) for end in text.split("-"))
+        except ValueError:
+            raise BadInput(f"{text!r} is not a range", hint="Write it like 10.0.0.100-10.0.0.200.") from None
+        if first > last:
+            raise BadInput(f"{text!r} is an empty range", hint="Write the lower address first.")
+        return cls(first, last)
+
+    def __contains__(self, address: IPv4Address) -> bool:
+        return self.first <= address <= self.last
+
+    def __str__(self) -> str:
+        return f"{self.first}-{self.last}"

@@ -1,0 +1,75 @@
+"""What the agent and the installed system tell the server, and what the server answers."""
+
+from enum import Enum
+
+from attrs import frozen
+
+from imaged.model.hardware import Inventory
+from imaged.model.plan import InstallPlan
+
+
+class Status(Enum):
+    """How a phase stands."""
+
+    STARTED = "started"
+    PROGRESS = "progress"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@frozen
+class Report:
+    """One line of a node's install log. ``uptime`` is the machine's, in seconds: our clock may not be theirs.
+
+    ``percent`` counts within the phase, 0 to 100.
+    """
+
+    phase: str
+    status: Status
+    uptime: float
+    message: str = ""
+    percent: float | None = None
+
+
+@frozen
+class Claim:
+    """The agent's first words: the one-time token of its boot script, and the secret it chose for this install.
+
+    The agent makes the secret so that a repeated claim (the answer was lost) is the same claim, not a second one.
+    """
+
+    token: str
+    secret: str
+
+
+@frozen
+class Claimed:
+    """The server's answer to a claim. ``rsync_port`` is on the same address as the API."""
+
+    node: str
+    rsync_port: int
+    authorized_keys: tuple[str, ...] = ()
+
+
+@frozen
+class PlanRequest:
+    """Asks for the plan that fits this hardware."""
+
+    inventory: Inventory
+
+
+@frozen
+class PlanAnswer:
+    """The plan, and its hash for the log."""
+
+    plan: InstallPlan
+    hash: str
+
+
+@frozen
+class Problem:
+    """Every error answer of the API."""
+
+    what: str
+    where: str = ""
+    hint: str = ""

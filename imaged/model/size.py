@@ -1,0 +1,71 @@
+"""Amounts of bytes as people write them."""
+
+import re
+
+from attrs import frozen
+
+from imaged.model.errors import BadInput
+
+KIB, MIB, GIB, TIB = 2**10, 2**20, 2**30, 2**40
+_UNITS = {
+    "": 1, "B": 1,
+    "K": KIB, "M": MIB, "G": GIB, "T": TIB,
+    "KIB": KIB, "MIB": MIB, "GIB": GIB, "TIB": TIB,
+    "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
+}  # fmt: skip
+_SIZE: re.Pattern[str] = re.compile(r"(\d{1,15})(\.\d{1,6})?\s*([A-Za-z]{0,3})", re.ASCII)
+
+
+def parse_size(text: str | int) -> int:
+    """Bytes of ``512M``, ``1.5G``, ``800GB`` or a plain number. K, M, G, T are powers of 1024; KB.. of 1000."""
+    match = _SIZE.fullmatch(str(text).strip())
+    if not match or match[3].upper() not in _UNITS:
+        raise BadInput(f"{text!r} is not a size", hint="Write it like 512M, 20G or 1.5T.")
+    unit = _UNITS[match[3].upper()]
+    whole: int = int(match[1]) * unit
+    if match[2] is None:
+        return whole
+    fraction = match[2][1:]
+    return whole + int(fraction) * unit // int(10 ** len(fraction))
+
+
+def format_size(count: int) -> str:
+    """The shortest of ``512 MiB``, ``1.5 GiB``, ..., with one digit after the point where it is not whole."""
+    for unit, name in ((TIB, "TiB"), (GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")):
+        if count >= unit:
+            value = count / unit
+            return f"{value:.0f} {name}" if value.is_integer() else f"{value:.1f} {name}"
+    return f"{count} B"
+
+
+@frozen
+class SizeBounds:
+    """A condition on a size: ``>=8G``, ``<=2T``, ``400G..2T`` (both ends included), or an exact size."""
+
+    low: int = 0
+    high: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> "SizeBounds":
+        """Raises BadInput for anything else, and for an empty range."""
+        stripped = str(text).strip()
+        if stripped.startswith(">="):
+            return cls(low=parse_size(stripped[2:]))
+        if stripped.startswith("<="):
+            return cls(high=parse_size(stripped[2:]))
+        if ".." in stripped:
+            low, high = (parse_size(end) for end in stripped.split("..", 1))
+            if low > high:
+                raise BadInput(f"{text!r} is an empty range of sizes", hint="Write the smaller size first.")
+            return cls(low, high)
+        exact = parse_size(stripped)
+        return cls(exact, exact)
+
+    def holds(self, size: int) -> bool:
+        """Whether ``size`` bytes lie within."""
+        return self.low <= size and (self.high is None or size <= self.high)
+
+    def __str__(self) -> str:
+        if self.high is None:
+            return f">={format_size(self.low)}"
+        return f"{format_size(self.low)}..{format_size(self.high)}"

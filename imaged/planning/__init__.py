@@ -1,0 +1,1 @@
+"""Facts in, decisions out. Pure: no files, no processes, no clock."""

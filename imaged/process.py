@@ -1,0 +1,98 @@
+"""THE door to child processes. Everything the server runs to completion goes through here."""
+
+import os
+import shlex
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from attrs import frozen
+
+from imaged.model.errors import CommandFailed
+
+_TAIL = 15  # lines of a failed command's output that a person is shown
+
+
+@frozen
+class Completed:
+    """What a child left behind. ``output`` is stdout, ``errors`` stderr, both text."""
+
+    argv: tuple[str, ...]
+    code: int
+    output: str
+    errors: str
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    stdin: str | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    timeout: float | None = None,
+    check: bool = True,
+) -> Completed:
+    """Run ``argv`` (never a shell string) to its end.
+
+    ``env`` is added to ours. Raises CommandFailed when it cannot start, takes longer than ``timeout`` seconds, or,
+    with ``check``, ends with anything but 0.
+    """
+    try:
+        done = subprocess.run(
+            tuple(argv), input=stdin, capture_output=True, text=True, errors="replace", cwd=cwd, timeout=timeout,
+            env=_environment(env), check=False, stdin=subprocess.DEVNULL if stdin is None else None,
+        )  # fmt: skip
+    except FileNotFoundError:
+        raise CommandFailed(
+            f"{argv[0]} is not installed", hint=f"Install the package that has {argv[0]}."
+        ) from None
+    except OSError as error:
+        raise CommandFailed(f"{argv[0]} did not start: {error.strerror}") from None
+    except subprocess.TimeoutExpired:
+        raise CommandFailed(f"gave up after {timeout:.0f} s", where=shlex.join(argv)) from None
+    completed = Completed(tuple(argv), done.returncode, done.stdout, done.stderr)
+    if check and completed.code:
+        raise failure(argv, completed.code, completed.errors or completed.output)
+    return completed
+
+
+def stream(
+    argv: Sequence[str],
+    on_line: Callable[[str], None],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> None:
+    """Run ``argv``, handing each line of its output (both streams) to ``on_line``. Raises CommandFailed."""
+    try:
+        child = subprocess.Popen(
+            tuple(argv), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            errors="replace", cwd=cwd, env=_environment(env),
+        )  # fmt: skip
+    except FileNotFoundError:
+        raise CommandFailed(
+            f"{argv[0]} is not installed", hint=f"Install the package that has {argv[0]}."
+        ) from None
+    last: list[str] = []
+    with child:
+        assert child.stdout is not None
+        try:
+            for line in child.stdout:
+                on_line(line.rstrip("\n"))
+                last = [*last[-_TAIL:], line]
+        except BaseException:
+            child.terminate()
+            raise
+    if child.returncode:
+        raise failure(argv, child.returncode, "".join(last))
+
+
+def failure(argv: Sequence[str], code: int, said: str) -> CommandFailed:
+    """The error for a child that ended with ``code``; ``said`` is what it printed."""
+    ended = f"was killed by signal {-code}" if code < 0 else f"ended with {code}"
+    lines = [line for line in said.strip().splitlines() if line.strip()][-_TAIL:]
+    return CommandFailed(ended, where=shlex.join(argv), hint="\n  ".join(lines))
+
+
+def _environment(extra: Mapping[str, str] | None) -> dict[str, str]:
+    return {**os.environ, "LC_ALL": "C.UTF-8", **(extra or {})}

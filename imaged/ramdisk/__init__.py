@@ -1,0 +1,1 @@
+"""Builds the boot ramdisk and boot media."""

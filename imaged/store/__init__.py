@@ -1,0 +1,1 @@
+"""The server's own disk: settings, image versions, manifests, the node database."""

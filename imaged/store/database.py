@@ -1,0 +1,127 @@
+"""The node database: its tables and how it is opened. SQLAlchemy Core; what is asked of it is in the other modules."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from imaged.model.errors import Conflict, ImagedError
+
+SCHEMA = 1
+tables = sa.MetaData()
+
+meta = sa.Table("meta", tables, sa.Column("key", sa.String, primary_key=True), sa.Column("value", sa.String))
+
+nodes = sa.Table(
+    "nodes",
+    tables,
+    sa.Column("name", sa.String, primary_key=True),
+    sa.Column("uuid", sa.String, nullable=False, default="", index=True),
+    sa.Column("address", sa.String, unique=True),
+    sa.Column("image", sa.String, nullable=False),
+    sa.Column("layout", sa.String, nullable=False),
+    sa.Column("console", sa.String, nullable=False, default=""),
+    sa.Column("action", sa.String, nullable=False),
+    sa.Column("state", sa.String, nullable=False),
+    sa.Column("reason", sa.String, nullable=False, default=""),
+    sa.Column("secret_hash", sa.String),  # sha256 of the secret the node proves itself with
+    sa.Column("inventory", sa.Text),  # JSON, as the agent last sent it
+    sa.Column("plan_hash", sa.String),
+    sa.Column("installed", sa.String),  # exactly which version is on its disks: compute@3
+    sa.Column("last_seen", sa.Float),
+)
+
+nics = sa.Table(
+    "nics",
+    tables,
+    sa.Column("mac", sa.String, primary_key=True),
+    sa.Column("node", sa.ForeignKey("nodes.name", ondelete="CASCADE", onupdate="CASCADE"), nullable=False),
+    sa.Column("position", sa.Integer, nullable=False),
+)
+
+tokens = sa.Table(
+    "tokens",
+    tables,
+    sa.Column("hash", sa.String, primary_key=True),  # sha256 of the one-time token in the boot script
+    sa.Column("node", sa.ForeignKey("nodes.name", ondelete="CASCADE", onupdate="CASCADE"), nullable=False),
+    sa.Column("expires", sa.Float, nullable=False),
+    sa.Column("used_by", sa.String),  # sha256 of the secret that the claim chose
+)
+
+machines = sa.Table(  # every machine that was seen to network-boot
+    "machines",
+    tables,
+    sa.Column("mac", sa.String, primary_key=True),
+    sa.Column("uuid", sa.String, nullable=False, default=""),
+    sa.Column("arch", sa.String, nullable=False, default=""),
+    sa.Column("firmware", sa.String, nullable=False, default=""),
+    sa.Column("vendor_class", sa.String, nullable=False, default=""),
+    sa.Column("relay", sa.String, nullable=False, default=""),
+    sa.Column("address", sa.String, nullable=False, default=""),
+    sa.Column("first_seen", sa.Float, nullable=False),
+    sa.Column("last_seen", sa.Float, nullable=False),
+)
+
+leases = sa.Table(
+    "leases",
+    tables,
+    sa.Column("address", sa.String, primary_key=True),
+    sa.Column("mac", sa.String, nullable=False, index=True),
+    sa.Column("state", sa.String, nullable=False),
+    sa.Column("expires", sa.Float, nullable=False),
+)
+
+reports = sa.Table(
+    "reports",
+    tables,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column(
+        "node",
+        sa.ForeignKey("nodes.name", ondelete="CASCADE", onupdate="CASCADE"),
+        nullable=False,
+        index=True,
+    ),
+    sa.Column("time", sa.Float, nullable=False),
+    sa.Column("report", sa.Text, nullable=False),  # JSON of model.report.Report
+)
+
+
+def open_database(path: Path) -> sa.Engine:
+    """The database at ``path``, made if missing. Raises ImagedError when it cannot be opened or is too new."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": 10})
+        sa.event.listen(engine, "connect", _prepare)
+        tables.create_all(engine)
+        with engine.begin() as connection:
+            found = connection.scalar(sa.select(meta.c.value).where(meta.c.key == "schema"))
+            if found is None:
+                connection.execute(meta.insert().values(key="schema", value=str(SCHEMA)))
+    except (OSError, sa.exc.DatabaseError) as error:
+        reason = getattr(error, "orig", None) or error
+        raise ImagedError(f"the database cannot be opened: {reason}", where=str(path)) from None
+    if found not in (None, str(SCHEMA)):
+        raise Conflict(
+            f"the database has schema {found}, this program knows {SCHEMA}",
+            where=str(path),
+            hint="Run the version of imaged that wrote it.",
+        )
+    return engine
+
+
+def _prepare(connection: Any, _record: Any) -> None:
+    """WAL lets the command line read and write beside the daemon; FULL makes a commit survive a power cut."""
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+@contextmanager
+def refusing_duplicates(what: str, hint: str = "") -> Iterator[None]:
+    """Say a broken uniqueness as a Conflict that a person understands."""
+    try:
+        yield
+    except sa.exc.IntegrityError:
+        raise Conflict(what, hint=hint) from None

@@ -1,0 +1,80 @@
+"""Where things are on the server, and the one function that turns a name from outside into a path."""
+
+import os
+import sys
+from pathlib import Path
+
+from attrs import frozen
+
+from imaged.model.errors import NotFound
+
+
+def shipped(*parts: str) -> Path:
+    """A file that we ship (recipes, autoinstall scripts, the agent): from the checkout, else from the installation."""
+    checkout = Path(__file__).resolve().parents[2]
+    for root in (checkout, Path(sys.prefix) / "share/imaged", Path("/usr/share/imaged")):
+        path = root.joinpath(*parts)
+        if path.exists():
+            return path
+    raise NotFound(f"{'/'.join(parts)} is not part of this installation", hint="Install imaged again.")
+
+
+def open_beneath(root: Path, name: str) -> int:
+    """Open the regular file that ``name`` (from the wire) means below ``root``; returns a file descriptor.
+
+    Leading slashes are dropped and ``\\`` is a slash (firmware sends both). Absolute names, ``..``, NUL, oversized
+    names, symbolic links that lead out of ``root`` and anything but a regular file raise NotFound: one answer for
+    all, so that nobody learns what exists outside.
+    """
+    parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
+    if not parts or "\0" in name or len(name) > 1024 or ".." in parts:
+        raise NotFound("no such file")
+    try:
+        real_root = root.resolve(strict=True)
+        real = real_root.joinpath(*parts).resolve(strict=True)
+        if not real.is_relative_to(real_root):
+            raise NotFound("no such file")
+        descriptor = os.open(real, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except (OSError, ValueError, RuntimeError):
+        raise NotFound("no such file") from None
+    if not os.path.isfile(f"/proc/self/fd/{descriptor}"):
+        os.close(descriptor)
+        raise NotFound("no such file")
+    return descriptor
+
+
+@frozen
+class State:
+    """The state directory: everything the server keeps."""
+
+    root: Path
+
+    @property
+    def database(self) -> Path:
+        """Nodes, leases, installs."""
+        return self.root / "imaged.sqlite"
+
+    @property
+    def images(self) -> Path:
+        """One directory per image; see ``store.images``."""
+        return self.root / "images"
+
+    @property
+    def boot(self) -> Path:
+        """What network boot serves: boot loaders, kernel, ramdisk. The root of TFTP and of ``/boot/`` by HTTP."""
+        return self.root / "boot"
+
+    @property
+    def logs(self) -> Path:
+        """One log per node, and the rsync daemon's."""
+        return self.root / "logs"
+
+    @property
+    def run(self) -> Path:
+        """Short-lived files: one configuration per rsync connection, locks."""
+        return self.root / "run"
+
+    @property
+    def layouts(self) -> Path:
+        """The site's own layouts; those we ship are found after them."""
+        return self.root / "layouts"

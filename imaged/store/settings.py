@@ -1,0 +1,57 @@
+"""Reads the settings file and checks it as a whole."""
+
+from pathlib import Path
+from typing import Any
+
+from imaged.model.codec import from_plain
+from imaged.model.errors import BadInput
+from imaged.model.settings import DhcpMode, DhcpSettings, Settings
+from imaged.store import yamlfile
+
+DEFAULT_PATH = Path("/etc/imaged/imaged.yaml")
+
+
+def read(path: Path) -> Settings:
+    """Settings from a YAML file. Raises NotFound, or BadInput that names the file and the key."""
+    return build(yamlfile.load(path), where=str(path))
+
+
+def build(data: Any, *, where: str) -> Settings:
+    """Settings from plain data, checked as a whole."""
+    settings = from_plain({} if data is None else data, Settings, where=where)
+    faults = [*_bad_ports(settings), *_bad_subnets(settings.dhcp)]
+    if not settings.state.is_absolute():
+        faults.append(f"state: {settings.state} must be an absolute path")
+    if faults:
+        raise BadInput("\n  ".join(faults), where=where)
+    return settings
+
+
+def _bad_ports(settings: Settings) -> list[str]:
+    ports = {
+        "dhcp.port": settings.dhcp.port, "dhcp.client_port": settings.dhcp.client_port,
+        "dhcp.proxy_port": settings.dhcp.proxy_port, "tftp.port": settings.tftp.port,
+        "http.port": settings.http.port, "rsync.port": settings.rsync.port,
+    }  # fmt: skip
+    faults = [f"{key}: {port} is not a port (1 to 65535)" for key, port in ports.items() if not 0 < port < 65536]
+    if settings.http.port == settings.rsync.port:
+        faults.append(f"rsync.port: {settings.rsync.port} is http.port already")
+    return faults
+
+
+def _bad_subnets(dhcp: DhcpSettings) -> list[str]:
+    faults = []
+    for index, subnet in enumerate(dhcp.subnets):
+        at = f"dhcp.subnets[{index}]"
+        if subnet.pool and not (subnet.pool.first in subnet.network and subnet.pool.last in subnet.network):
+            faults.append(f"{at}.pool: {subnet.pool.first}-{subnet.pool.last} is not within {subnet.network}")
+        if subnet.router and subnet.router not in subnet.network:
+            faults.append(f"{at}.router: {subnet.router} is not within {subnet.network}")
+        if subnet.lease < 60:
+            faults.append(f"{at}.lease: {subnet.lease} s is too short (60 at least)")
+        for other in range(index):
+            if dhcp.subnets[other].network.overlaps(subnet.network):
+                faults.append(f"{at}.network: {subnet.network} overlaps {dhcp.subnets[other].network}")
+    if dhcp.mode is DhcpMode.AUTHORITATIVE and not dhcp.subnets:
+        faults.append("dhcp.subnets: at least one is needed to be authoritative")
+    return faults

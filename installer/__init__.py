@@ -1,0 +1,1 @@
+"""The agent in the boot ramdisk: looks, is told, does, reports. Blocking, one-shot."""
