@@ -43,9 +43,7 @@ def run(
             env=_environment(env), check=False, stdin=subprocess.DEVNULL if stdin is None else None,
         )  # fmt: skip
     except FileNotFoundError:
-        raise CommandFailed(
-            f"{argv[0]} is not installed", hint=f"Install the package that has {argv[0]}."
-        ) from None
+        raise CommandFailed(f"{argv[0]} is not installed", hint=f"Install the package that has {argv[0]}.") from None
     except OSError as error:
         raise CommandFailed(f"{argv[0]} did not start: {error.strerror}") from None
     except subprocess.TimeoutExpired:
@@ -70,9 +68,7 @@ def stream(
             errors="replace", cwd=cwd, env=_environment(env),
         )  # fmt: skip
     except FileNotFoundError:
-        raise CommandFailed(
-            f"{argv[0]} is not installed", hint=f"Install the package that has {argv[0]}."
-        ) from None
+        raise CommandFailed(f"{argv[0]} is not installed", hint=f"Install the package that has {argv[0]}.") from None
     last: list[str] = []
     with child:
         assert child.stdout is not None
