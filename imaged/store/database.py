@@ -56,7 +56,6 @@ machines = sa.Table(  # every machine that was seen to network-boot
     sa.Column("mac", sa.String, primary_key=True),
     sa.Column("uuid", sa.String, nullable=False, default=""),
     sa.Column("arch", sa.String, nullable=False, default=""),
-    sa.Column("firmware", sa.String, nullable=False, default=""),
     sa.Column("vendor_class", sa.String, nullable=False, default=""),
     sa.Column("relay", sa.String, nullable=False, default=""),
     sa.Column("address", sa.String, nullable=False, default=""),
@@ -119,9 +118,9 @@ def _prepare(connection: Any, _record: Any) -> None:
 
 
 @contextmanager
-def refusing_duplicates(what: str, hint: str = "") -> Iterator[None]:
+def refusing_duplicates(what: str, where: str = "", hint: str = "") -> Iterator[None]:
     """Say a broken uniqueness as a Conflict that a person understands."""
     try:
         yield
     except sa.exc.IntegrityError:
-        raise Conflict(what, hint=hint) from None
+        raise Conflict(what, where=where, hint=hint) from None

@@ -1,0 +1,168 @@
+"""What the database knows of nodes: definitions, states, reports, and the machines that were seen."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import sqlalchemy as sa
+
+from imaged.model.codec import from_json, from_plain, to_json
+from imaged.model.errors import Conflict, NotFound
+from imaged.model.hardware import Inventory
+from imaged.model.machine import Machine
+from imaged.model.net import Mac
+from imaged.model.node import BootAction, Node, NodeEvent, next_state
+from imaged.model.report import Report
+from imaged.store.database import machines, nics, nodes, refusing_duplicates, reports
+
+_NODE_KEYS = ("name", "uuid", "address", "image", "layout", "console", "action", "state", "reason")
+
+
+class Nodes:
+    """The node database, shared by the daemon and the command line (SQLite in WAL mode)."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    def add(self, node: Node) -> None:
+        """Raises Conflict when the name, a MAC or the address is taken."""
+        hint = "`imaged lsnode` shows what there is; `imaged rmnode` removes one."
+        with self._engine.begin() as connection:
+            for mac in node.macs:
+                owner = connection.scalar(sa.select(nics.c.node).where(nics.c.mac == str(mac)))
+                if owner:
+                    raise Conflict(f"{mac} belongs to node {owner} already", where=node.name, hint=hint)
+            with refusing_duplicates(f"the name or the address {node.address} is taken", node.name, hint):
+                connection.execute(nodes.insert().values(**_columns(node)))
+            connection.execute(
+                nics.insert(),
+                [{"mac": str(mac), "node": node.name, "position": at} for at, mac in enumerate(node.macs)],
+            )
+
+    def remove(self, name: str) -> None:
+        """Forget a node, its reports and its tokens. Raises NotFound."""
+        with self._engine.begin() as connection:
+            if not connection.execute(nodes.delete().where(nodes.c.name == name)).rowcount:
+                raise _unknown(name)
+
+    def get(self, name: str) -> Node:
+        """Raises NotFound."""
+        found = self._select(nodes.c.name == name)
+        if not found:
+            raise _unknown(name)
+        return found[0]
+
+    def all(self) -> tuple[Node, ...]:
+        """Every node, by name."""
+        return self._select(sa.true())
+
+    def find(self, mac: Mac | None, uuid: str = "") -> Node | None:
+        """The node with this MAC, else with this SMBIOS UUID."""
+        by_mac = sa.select(nics.c.node).where(nics.c.mac == str(mac)).scalar_subquery()
+        found = self._select(nodes.c.name == by_mac)
+        if not found and uuid:
+            found = self._select(nodes.c.uuid == uuid.lower())
+        return found[0] if found else None
+
+    def set_action(self, names: Iterable[str], action: BootAction) -> None:
+        """What the next network boot of these nodes does: all or none. Raises NotFound."""
+        with self._engine.begin() as connection:
+            for name in names:
+                change = nodes.update().where(nodes.c.name == name).values(action=action.value)
+                if not connection.execute(change).rowcount:
+                    raise _unknown(name)
+
+    def record(self, name: str, event: NodeEvent, *, reason: str = "", **changes: Any) -> Node:
+        """Move the node to the state that follows, with other columns in the same commit. Raises Conflict."""
+        with self._engine.begin() as connection:
+            node = self.get(name)
+            state = next_state(node.state, event)
+            values = {"state": state.value, "reason": reason, **changes}
+            connection.execute(nodes.update().where(nodes.c.name == name).values(**values))
+        return self.get(name)
+
+    def keep(self, name: str, **columns: Any) -> None:
+        """Store facts beside the definition: ``inventory`` (JSON), ``plan_hash``, ``last_seen``..."""
+        with self._engine.begin() as connection:
+            connection.execute(nodes.update().where(nodes.c.name == name).values(**columns))
+
+    def fact(self, name: str, column: str) -> Any:
+        """One stored fact, None when there is none yet."""
+        with self._engine.connect() as connection:
+            return connection.scalar(sa.select(nodes.c[column]).where(nodes.c.name == name))
+
+    def inventory(self, name: str) -> Inventory | None:
+        """The hardware as the agent last saw it."""
+        text = self.fact(name, "inventory")
+        return from_json(text, Inventory, where=f"inventory of {name}") if text else None
+
+    def add_report(self, name: str, time: float, report: Report) -> None:
+        """Append to the node's install log; ``time`` is the server's, in seconds since the epoch."""
+        with self._engine.begin() as connection:
+            connection.execute(reports.insert().values(node=name, time=time, report=to_json(report)))
+            connection.execute(nodes.update().where(nodes.c.name == name).values(last_seen=time))
+
+    def reports(self, name: str) -> tuple[tuple[float, Report], ...]:
+        """(time, report) of the last install, oldest first."""
+        query = sa.select(reports.c.time, reports.c.report).where(reports.c.node == name).order_by(reports.c.id)
+        with self._engine.connect() as connection:
+            return tuple((row.time, from_json(row.report, Report)) for row in connection.execute(query))
+
+    def clear_reports(self, name: str) -> None:
+        """A new install begins: its log starts empty."""
+        with self._engine.begin() as connection:
+            connection.execute(reports.delete().where(reports.c.node == name))
+
+    def saw(self, machine: Machine) -> None:
+        """Record a network boot; the first sighting is kept."""
+        values = {
+            "uuid": machine.uuid,
+            "arch": machine.arch,
+            "vendor_class": machine.vendor_class,
+            "relay": machine.relay,
+            "address": machine.address,
+            "last_seen": machine.last_seen,
+        }
+        with self._engine.begin() as connection:
+            known = machines.c.mac == str(machine.mac)
+            if not connection.execute(machines.update().where(known).values(**values)).rowcount:
+                connection.execute(
+                    machines.insert().values(mac=str(machine.mac), first_seen=machine.last_seen, **values)
+                )
+
+    def discovered(self) -> tuple[Machine, ...]:
+        """Machines that network-booted and are no node, in the order they were first seen."""
+        query = sa.select(machines).where(machines.c.mac.not_in(sa.select(nics.c.mac)))
+        query = query.where(sa.or_(machines.c.uuid == "", machines.c.uuid.not_in(sa.select(nodes.c.uuid)))).order_by(
+            machines.c.first_seen
+        )
+        with self._engine.connect() as connection:
+            return tuple(from_plain(dict(row._mapping), Machine) for row in connection.execute(query))
+
+    def _select(self, condition: sa.ColumnElement[bool]) -> tuple[Node, ...]:
+        columns = [nodes.c[key] for key in _NODE_KEYS]
+        query = sa.select(*columns, nics.c.mac).select_from(nodes.outerjoin(nics)).where(condition)
+        found: dict[str, dict[str, Any]] = {}
+        with self._engine.connect() as connection:
+            for row in connection.execute(query.order_by(nodes.c.name, nics.c.position)):
+                plain = dict(row._mapping)
+                mac = plain.pop("mac")
+                found.setdefault(row.name, {**plain, "macs": []})["macs"] += [mac] if mac else []
+        return tuple(from_plain(plain, Node, where=f"node {name}") for name, plain in found.items())
+
+
+def _columns(node: Node) -> dict[str, Any]:
+    return {
+        "name": node.name,
+        "uuid": node.uuid.lower(),
+        "address": str(node.address) if node.address else None,
+        "image": str(node.image),
+        "layout": node.layout,
+        "console": node.console,
+        "action": node.action.value,
+        "state": node.state.value,
+        "reason": node.reason,
+    }
+
+
+def _unknown(name: str) -> NotFound:
+    return NotFound(f"no node {name!r}", hint="`imaged lsnode` shows the nodes there are.")
