@@ -17,7 +17,8 @@ class ImageFacts:
     """Footprints found in the tree when it was sealed: what is there, never what the name suggests.
 
     ``commands`` are the programs among those we may run that exist (``update-grub``, ``grub-install``, ...);
-    ``units`` the enabled systemd units that matter; ``mounts`` the empty directories that wait for a filesystem.
+    ``units`` the enabled systemd units that matter; ``files`` those that exist of the paths
+    fixups ask about; ``texts`` the contents of /etc/fstab and /etc/hosts, which fixups edit rather than replace.
     """
 
     arch: str
@@ -31,6 +32,7 @@ class ImageFacts:
     units: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     mke2fs_conf: str = ""
+    texts: dict[str, str] = {}
     initramfs_generic: bool = False
     os_release: dict[str, str] = {}
 

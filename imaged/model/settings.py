@@ -1,4 +1,4 @@
-"""The daemon's settings as one frozen value. Every address, port and path is here; ``store.settings`` reads the file."""
+"""The daemon's settings as one frozen value: every address, port and path. ``store.settings`` reads the file."""
 
 from enum import Enum
 from ipaddress import IPv4Address, IPv4Network

@@ -29,7 +29,9 @@ nodes = sa.Table(
     sa.Column("secret_hash", sa.String),  # sha256 of the secret the node proves itself with
     sa.Column("inventory", sa.Text),  # JSON, as the agent last sent it
     sa.Column("plan_hash", sa.String),
-    sa.Column("installed", sa.String),  # exactly which version is on its disks: compute@3
+    sa.Column("installing", sa.String),  # exactly which version its plan copies: compute@3
+    sa.Column("installed", sa.String),  # exactly which version is on its disks
+    sa.Column("host_keys", sa.Text, nullable=False, default=""),  # ssh public host keys, a line each
     sa.Column("last_seen", sa.Float),
 )
 

@@ -1,4 +1,4 @@
-"""How a node proves itself: one-time boot tokens, and the secret that a claim binds to the node. Only hashes are kept."""
+"""How a node proves itself: one-time boot tokens, and the secret a claim binds to the node. Only hashes are kept."""
 
 import hashlib
 import secrets
@@ -18,7 +18,7 @@ class Tokens:
         self._engine = engine
 
     def mint(self, node: str, expires: float) -> str:
-        """A fresh token for one install of ``node``; tokens that are past ``expires`` elsewhere are swept."""
+        """A fresh token for one install of ``node``; good until ``expires`` (seconds since the epoch)."""
         token = secrets.token_urlsafe(24)
         with self._engine.begin() as connection:
             connection.execute(tokens.insert().values(hash=_hash(token), node=node, expires=expires))
@@ -39,8 +39,9 @@ class Tokens:
             if row.used_by is None and row.expires < now:
                 raise Denied("this boot token is too old", where=row.node, hint=_AGAIN)
             connection.execute(tokens.delete().where(tokens.c.expires < now - 86400))
-            connection.execute(tokens.update().where(tokens.c.hash == row.hash).values(used_by=_hash(secret)))
-            connection.execute(nodes.update().where(nodes.c.name == row.node).values(secret_hash=_hash(secret)))
+            if row.used_by is None:
+                connection.execute(tokens.update().where(tokens.c.hash == row.hash).values(used_by=_hash(secret)))
+                connection.execute(nodes.update().where(nodes.c.name == row.node).values(secret_hash=_hash(secret)))
             return str(row.node)
 
     def holder(self, secret: str) -> str:

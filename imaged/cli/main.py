@@ -1,0 +1,83 @@
+"""The command line: finds a verb's file, runs it, and says errors. The one place that catches ImagedError."""
+
+import importlib
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from imaged import __version__
+from imaged.cli.context import Context
+from imaged.model.errors import ImagedError
+from imaged.store.settings import DEFAULT_PATH
+
+# Verb -> what it does, in the order in which a newcomer needs them. Each is imaged/cli/<verb>.py, loaded when called.
+VERBS = {
+    "buildimage": "Build a golden image from a recipe.",
+    "lsimage": "List images, their versions and channels.",
+    "mkramdisk": "Build the boot ramdisk and fetch the boot loaders.",
+    "serve": "Run the daemon: DHCP, TFTP, HTTP and rsync.",
+    "addnode": "Define a node.",
+    "lsnode": "List nodes and discovered machines.",
+    "rmnode": "Forget nodes.",
+    "plan": "Print what an install of a node would do; touch nothing.",
+    "boot": "Choose what nodes do at their next network boot.",
+    "rehearse": "Install a node in a virtual machine, from power-on to ready.",
+}
+
+
+class _Verbs(click.Group):
+    """Loads a verb's file only when that verb is called, so that each starts fast."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        command: click.Command = importlib.import_module(f"imaged.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Verbs"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--settings",
+    "path",
+    type=click.Path(path_type=Path),
+    default=DEFAULT_PATH,
+    envvar="IMAGED_SETTINGS",
+    show_default=True,
+    help="The settings file (also from IMAGED_SETTINGS).",
+)
+@click.version_option(__version__)
+@click.pass_context
+def imaged(ctx: click.Context, path: Path) -> None:
+    """Install sealed golden images on bare machines, and keep them in step."""
+    ctx.obj = Context(path)
+
+
+def main() -> None:
+    """Entry point. Exit codes: 0 done, 2 bad input, 1 and 3 to 8 see model/errors.py, 130 interrupted."""
+    try:
+        code = imaged(standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("imaged: interrupted", err=True)
+        code = 130
+    except KeyboardInterrupt:
+        click.echo("imaged: interrupted", err=True)
+        code = 130
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except ImagedError as error:
+        click.echo(f"imaged: {error}", err=True)
+        code = error.exit_code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader went away, as `| head` does
+        code = 0
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,20 @@
+"""``imaged rmnode``: forget nodes."""
+
+import click
+
+from imaged.cli.context import Context
+from imaged.store.database import open_database
+from imaged.store.nodes import Nodes
+
+
+@click.command("rmnode")
+@click.argument("names", nargs=-1, required=True, metavar="NODE...")
+@click.pass_obj
+def command(context: Context, names: tuple[str, ...]) -> None:
+    """Forget NODEs: their definitions, reports and secrets. Their disks stay as they are."""
+    nodes = Nodes(open_database(context.state.database))
+    for name in names:
+        nodes.get(name)  # all of them exist, or none is removed
+    for name in names:
+        nodes.remove(name)
+        click.echo(f"{name}: removed")

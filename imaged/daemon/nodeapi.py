@@ -1,0 +1,129 @@
+"""HTTP as nodes see it: boot scripts, boot files, and the API that the agent reports to. Routes only."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from klein import Klein
+from twisted.logger import Logger
+from twisted.web.http import Request
+from twisted.web.static import File
+
+from imaged.daemon.nodelog import NodeLogs
+from imaged.daemon.provisioning import Provisioning
+from imaged.model.codec import from_json, to_json
+from imaged.model.errors import BadInput, CannotPlan, Conflict, Denied, ImagedError, NotFound
+from imaged.model.net import Mac
+from imaged.model.report import Claim, PlanRequest, Problem, Report
+from imaged.store.paths import find_beneath
+
+T = TypeVar("T")
+_STATUS: tuple[tuple[type[ImagedError], int], ...] = (
+    (BadInput, 400),
+    (Denied, 403),
+    (NotFound, 404),
+    (CannotPlan, 409),
+    (Conflict, 409),
+    (ImagedError, 500),
+)
+_LIMIT = 4 * 2**20  # bytes of a request body: an inventory of a machine with 200 disks has 100 KB
+
+
+class NodeApi:
+    """The routes. Every error leaves as a status and a Problem; anything else is our bug and keeps its traceback."""
+
+    app = Klein()
+    log = Logger()
+
+    def __init__(self, provisioning: Provisioning, logs: NodeLogs, boot: Path) -> None:
+        self._provisioning = provisioning
+        self._logs = logs
+        self._boot = boot
+
+    @app.handle_errors(ImagedError)
+    def _problem(self, request: Request, failure: Any) -> str:
+        error: ImagedError = failure.value
+        request.setResponseCode(next(code for kind, code in _STATUS if isinstance(error, kind)))
+        request.setHeader("Content-Type", "application/json")
+        self.log.warn("{method} {path}: {error}", method=_text(request.method), path=_text(request.path), error=error)
+        return to_json(Problem(error.what, error.where, error.hint))
+
+    @app.route("/ipxe/<mac>", methods=["GET", "HEAD"])
+    def boot_script(self, request: Request, mac: str) -> str:
+        """What iPXE on this machine runs next; ``?uuid=`` is the machine's SMBIOS UUID."""
+        uuid = _text(request.args.get(b"uuid", [b""])[0])
+        request.setHeader("Content-Type", "text/plain")
+        return self._provisioning.boot_script(Mac.parse(mac), uuid)
+
+    @app.route("/boot/<path:name>", methods=["GET", "HEAD"])
+    def boot_file(self, request: Request, name: str) -> File:
+        """Boot loader, kernel, ramdisk; ranges and HEAD included."""
+        return File(str(find_beneath(self._boot, name)), defaultType="application/octet-stream")
+
+    @app.route("/v1/claim", methods=["POST"])
+    def claim(self, request: Request) -> str:
+        """One-time token in, node name out."""
+        return self._answer(request, self._provisioning.claim(_body(request, Claim)))
+
+    @app.route("/v1/plan", methods=["POST"])
+    def plan(self, request: Request) -> str:
+        """Inventory in, plan out."""
+        name = self._node(request)
+        return self._answer(request, self._provisioning.answer_plan(name, _body(request, PlanRequest).inventory))
+
+    @app.route("/v1/report", methods=["POST"])
+    def report(self, request: Request) -> None:
+        """One line of the install's log."""
+        name = self._node(request)
+        report = _body(request, Report)
+        self._provisioning.record_report(name, report)
+        self._logs.append(
+            name, f"[{report.uptime:8.1f}] {report.phase} {report.status.value} {report.message}".rstrip()
+        )
+        request.setResponseCode(204)
+
+    @app.route("/v1/log", methods=["POST"])
+    def node_log(self, request: Request) -> None:
+        """Text for the node's log file."""
+        self._logs.append(self._node(request), _raw(request).decode("utf-8", "replace"))
+        request.setResponseCode(204)
+
+    @app.route("/v1/hostkeys", methods=["POST"])
+    def host_keys(self, request: Request) -> None:
+        """The node's ssh public host keys, a line each."""
+        self._provisioning.record_host_keys(self._node(request), _raw(request).decode("ascii", "replace"))
+        request.setResponseCode(204)
+
+    @app.route("/v1/up", methods=["POST"])
+    def up(self, request: Request) -> None:
+        """The installed system is up."""
+        name = self._node(request)
+        self._provisioning.record_up(name)
+        self._logs.append(name, "up: the node runs from its own disk")
+        request.setResponseCode(204)
+
+    def _node(self, request: Request) -> str:
+        scheme, _, secret = (request.getHeader("Authorization") or "").partition(" ")
+        if scheme != "Bearer" or not secret:
+            raise Denied("this needs 'Authorization: Bearer SECRET'")
+        return self._provisioning.holder(secret)
+
+    def _answer(self, request: Request, value: object) -> str:
+        request.setHeader("Content-Type", "application/json")
+        return to_json(value)
+
+
+def _raw(request: Request) -> bytes:
+    """The body, which Twisted keeps in memory or in a temporary file by its size."""
+    data: bytes = request.content.read(_LIMIT + 1)
+    if len(data) > _LIMIT:
+        raise BadInput(f"a body of more than {_LIMIT} bytes")
+    return data
+
+
+def _body(request: Request, kind: Callable[..., T]) -> T:
+    return from_json(_raw(request), kind, where="request body")  # type: ignore[arg-type]
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "replace")

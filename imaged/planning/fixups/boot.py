@@ -1,0 +1,79 @@
+"""What starts the node from its own disk: kernel command line, initramfs, GRUB for BIOS and for UEFI."""
+
+from imaged.model.image import Kernel
+from imaged.model.plan import RunInTarget, Step, WriteFile
+from imaged.planning.fixups.target import Target
+
+_DROP_IN = "/etc/default/grub.d/zz-imaged.cfg"
+
+
+def kernel_command_line(target: Target) -> tuple[Step, ...]:
+    """A drop-in that /etc/default/grub of Debian's family reads last: the admin's own words stay."""
+    lines = ["# Written when the node was installed.", "GRUB_DISABLE_OS_PROBER=true"]
+    if target.console:
+        device, _, options = target.console.partition(",")
+        unit = device.removeprefix("ttyS") if device.startswith("ttyS") else ""
+        consoles = " ".join(("console=tty0", f"console={target.console}"))
+        lines.append(f'GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX {consoles}"')
+        if unit.isdigit():
+            speed = "".join(ch for ch in options if ch.isdigit())[:6] or "115200"
+            lines.append('GRUB_TERMINAL="console serial"')
+            lines.append(f'GRUB_SERIAL_COMMAND="serial --unit={unit} --speed={speed}"')
+    return (WriteFile(_DROP_IN, "\n".join(lines) + "\n", reason="the node's console"),)
+
+
+def initramfs(target: Target) -> tuple[Step, ...]:
+    """Kept when the image carries a generic one for every kernel; else the image's own tool builds it here.
+
+    A generic initramfs (MODULES=most) has every disk driver, and one-disk layouts need nothing more at boot.
+    """
+    if target.facts.initramfs_generic and all(kernel.initrd for kernel in target.facts.kernels):
+        return ()
+    return tuple(_build(target, kernel) for kernel in target.facts.kernels)
+
+
+def grub(target: Target) -> tuple[Step, ...]:
+    """Every platform that layout and image both have, so that the disk also starts on a board of the other kind.
+
+    --no-nvram: a boot entry of ours could take the network's place; the removable path (UEFI 2.10, 3.5.1.1) starts
+    even after the board's NVRAM is lost.
+    """
+    steps: list[Step] = []
+    if target.bios:
+        steps += [
+            RunInTarget(("grub-install", "--target=i386-pc", disk), reason="boot loader for BIOS")
+            for disk in target.boot_disks
+        ]
+    if target.uefi and target.esp:
+        shim = ("--uefi-secure-boot", "--force-extra-removable") if target.facts.grub_signed else ("--removable",)
+        directory = f"--efi-directory={target.esp.mount}"
+        argv = ("grub-install", "--target=x86_64-efi", directory, "--no-nvram", *shim)
+        steps.append(RunInTarget(argv, reason="boot loader for UEFI"))
+    steps.append(RunInTarget(("update-grub",), reason="menu with the node's own UUIDs"))
+    return tuple(steps)
+
+
+def remember_install_disk(target: Target) -> tuple[Step, ...]:
+    """The next upgrade of grub-pc writes to the disks debconf remembers: the golden client's, were it not for this.
+
+    (LP#1891680: new modules beside an old core image do not boot.)
+    """
+    if "debconf-set-selections" not in target.facts.commands or not target.bios:
+        return ()
+    names = ", ".join(_stable_name(target, disk) for disk in target.boot_disks)
+    answers = f"grub-pc grub-pc/install_devices multiselect {names}\n"
+    return (RunInTarget(("debconf-set-selections",), stdin=answers, reason="upgrades write to the right disk"),)
+
+
+def _build(target: Target, kernel: Kernel) -> Step:
+    tools = {
+        "update-initramfs": ("update-initramfs", "-c" if not kernel.initrd else "-u", "-k", kernel.version),
+        "dracut": ("dracut", "--force", "--no-hostonly", "--kver", kernel.version),
+    }
+    argv = next(argv for name, argv in tools.items() if name in target.facts.commands)
+    return RunInTarget(argv, timeout=1800, reason="the image brings no generic initramfs for this kernel")
+
+
+def _stable_name(target: Target, path: str) -> str:
+    disk = next(disk for disk in target.inventory.disks if disk.path == path)
+    return f"/dev/disk/by-path/{disk.by_path}" if disk.by_path else path

@@ -1,0 +1,41 @@
+"""What must hold before an install may be called a success: read back from the disk, not remembered."""
+
+from imaged.model.layout import Filesystem
+from imaged.model.plan import CheckDevice, CheckFile, RunInTarget, Step
+from imaged.planning.fixups.identity import SECRET_PATH
+from imaged.planning.fixups.target import Target
+from imaged.planning.identity import machine_id
+
+
+def checks(target: Target) -> tuple[Step, ...]:
+    """One step per promise that the fixups made."""
+    steps: list[Step] = [
+        CheckDevice(filesystem.disk, filesystem.number, filesystem.uuid) for filesystem in target.filesystems
+    ]
+    steps += [CheckDevice(swap.disk, swap.number, swap.uuid) for swap in target.swaps]
+    steps += [
+        CheckFile("/etc/machine-id", "0444", machine_id(target.site, target.node.name)),
+        CheckFile("/etc/hostname", "0644", target.node.name),
+        CheckFile(SECRET_PATH, "0600"),
+    ]
+    if "ssh-keygen" in target.facts.commands:
+        steps.append(CheckFile("/etc/ssh/ssh_host_ed25519_key", "0600"))
+    for kernel in target.facts.kernels:
+        steps += [CheckFile(kernel.image), CheckFile(kernel.initrd or _initrd_beside(kernel.image))]
+    steps.append(CheckFile("/boot/grub/grub.cfg", contains=_boot_uuid(target)))
+    if target.bios:
+        steps.append(CheckFile("/boot/grub/i386-pc/core.img"))
+    if target.uefi and target.esp:
+        steps.append(CheckFile(f"{target.esp.mount}/EFI/BOOT/BOOTX64.EFI"))
+    if "findmnt" in target.facts.commands:
+        steps.append(RunInTarget(("findmnt", "--verify", "--tab-file", "/etc/fstab"), reason="fstab is sound"))
+    return tuple(steps)
+
+
+def _boot_uuid(target: Target) -> str:
+    holder = target.at("/boot")
+    return holder.uuid if holder and holder.fs is not Filesystem.VFAT else target.root.uuid
+
+
+def _initrd_beside(image: str) -> str:
+    return image.replace("vmlinuz-", "initrd.img-")

@@ -1,0 +1,49 @@
+"""What makes the installed system report that it is up: only then is a node ready."""
+
+from imaged.model.plan import MakeLink, Step, WriteFile
+from imaged.planning.fixups.identity import SECRET_PATH
+from imaged.planning.fixups.target import Target
+
+_UNIT = """\
+[Unit]
+Description=Tell the imaged server that this node is up
+Wants=network-online.target
+After=network-online.target ssh.service sshd.service
+ConditionPathExists={secret}
+
+[Service]
+Type=oneshot
+ExecStart=/usr/lib/imaged/report-up {host} {port}
+Restart=on-failure
+RestartSec=5
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+# bash speaks TCP itself, so that the smallest image needs neither curl nor Python for one request.
+_SCRIPT = """\
+#!/bin/bash
+# Tells the imaged server at $1 port $2 that this node came up from its own disk.
+set -eu
+exec 3<>"/dev/tcp/$1/$2"
+printf 'POST /v1/up HTTP/1.0\\r\\nHost: %s:%s\\r\\nAuthorization: Bearer %s\\r\\nContent-Length: 0\\r\\n\\r\\n' \\
+    "$1" "$2" "$(cat {secret})" >&3
+read -r -t 30 _ status _ <&3
+case "$status" in
+    2??) echo "reported to $1" ;;
+    4??) echo "the server refused: $status (this node was re-defined or removed)" ;;
+    *) echo "the server answered $status"; exit 1 ;;
+esac
+"""
+
+
+def report_up(target: Target) -> tuple[Step, ...]:
+    """A systemd unit of ours; it waits for nobody and is retried until the server has answered."""
+    host, _, port = target.server.removeprefix("http://").partition(":")
+    unit = "imaged-up.service"
+    return (
+        WriteFile("/usr/lib/imaged/report-up", _SCRIPT.format(secret=SECRET_PATH), "0755", "first report"),
+        WriteFile(f"/etc/systemd/system/{unit}", _UNIT.format(host=host, port=port or "80", secret=SECRET_PATH)),
+        MakeLink(f"/etc/systemd/system/multi-user.target.wants/{unit}", f"/etc/systemd/system/{unit}", "enabled"),
+    )

@@ -1,0 +1,47 @@
+"""Who the node is: machine-id, host name, hosts, ssh host keys, and the secret it proves itself with."""
+
+from imaged.model.plan import KeepSecret, MakeLink, RunInTarget, Step, WriteFile
+from imaged.planning.fixups.target import Target
+from imaged.planning.identity import machine_id
+
+SECRET_PATH = "/var/lib/imaged/secret"
+
+
+def machine_identity(target: Target) -> tuple[Step, ...]:
+    """A real machine-id, never an empty one.
+
+    Debian 13's sshd-keygen.service has ConditionFirstBoot=yes and an empty machine-id is no first boot
+    (machine-id(5)), so "truncate and hope" leaves a node without sshd.
+    """
+    write = WriteFile("/etc/machine-id", machine_id(target.site, target.node.name) + "\n", "0444", "the node's own")
+    if "/var/lib/dbus/machine-id" not in target.facts.files:
+        return (write,)
+    return (write, MakeLink("/var/lib/dbus/machine-id", "/etc/machine-id", "one identity, not two"))
+
+
+def hostname(target: Target) -> tuple[Step, ...]:
+    """hostname(5) and hosts(5). Debian's family names the host at 127.0.1.1 so that it resolves without a network."""
+    name = target.node.name
+    full = f"{name}.{target.domain} {name}" if target.domain else name
+    kept = [line for line in target.facts.texts.get("/etc/hosts", "").splitlines() if not _names_this_host(line)]
+    hosts = [*(kept or ["127.0.0.1 localhost", "::1 localhost ip6-localhost ip6-loopback"]), f"127.0.1.1 {full}"]
+    return (
+        WriteFile("/etc/hostname", f"{name}\n", reason="the node's own"),
+        WriteFile("/etc/hosts", "\n".join(hosts) + "\n", reason="the golden client's name out, the node's in"),
+    )
+
+
+def ssh_host_keys(target: Target) -> tuple[Step, ...]:
+    """Made here, in the image's tree by the image's ssh-keygen: Debian 12 and older never make missing keys at boot."""
+    if "ssh-keygen" not in target.facts.commands:
+        return ()
+    return (RunInTarget(("ssh-keygen", "-A"), reason="the node's own ssh host keys"),)
+
+
+def node_secret(_target: Target) -> tuple[Step, ...]:
+    """What the installed system shows the server instead of its address."""
+    return (KeepSecret(SECRET_PATH),)
+
+
+def _names_this_host(line: str) -> bool:
+    return line.split("#")[0].split()[:1] == ["127.0.1.1"]

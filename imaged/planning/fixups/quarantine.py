@@ -1,0 +1,27 @@
+"""Golden state that must not live on in a node: leases, seeds, device names, leftovers of the golden client."""
+
+from imaged.model.plan import RemovePath, Step
+from imaged.planning.fixups.target import Target
+
+# Path, and what goes wrong when it stays. virt-sysprep's and systemd's BUILDING_IMAGES lists, and our own.
+_GOLDEN = (
+    ("/etc/udev/rules.d/70-persistent-*", "NIC and CD names bound to the golden client's hardware"),
+    ("/etc/udev/rules.d/75-persistent-net-generator.rules", "NIC names bound to the golden client's hardware"),
+    ("/etc/udev/rules.d/z25_persistent-*", "NIC names bound to the golden client's hardware"),
+    ("/etc/ssh/ssh_host_*", "every node would share one host key"),
+    ("/var/lib/systemd/random-seed", "shared entropy"),
+    ("/var/lib/systemd/credential.secret", "shared secret"),
+    ("/var/lib/systemd/network/*", "leases of the golden client"),
+    ("/var/lib/dhcp/*.leases", "leases of the golden client"),
+    ("/var/lib/NetworkManager/*.lease", "leases of the golden client"),
+    ("/var/lib/NetworkManager/secret_key", "shared IPv6 identity"),
+    ("/var/lib/urandom/random-seed", "shared entropy"),
+    ("/etc/lvm/devices/*", "disk ids of the golden client: its volume groups stay invisible elsewhere"),
+    ("/boot/grub/device.map", "disk names of the golden client"),
+    ("/boot/grub/grubenv", "boot state of the golden client"),
+)
+
+
+def quarantine(_target: Target) -> tuple[Step, ...]:
+    """Always the same list: a path that is not there is no fault."""
+    return tuple(RemovePath(path, reason) for path, reason in _GOLDEN)

@@ -1,0 +1,181 @@
+"""The install of one node as a plan: layout, image, hardware and node in, every step out. Nothing is touched here."""
+
+import hashlib
+from collections.abc import Iterator
+from uuid import UUID
+
+from attrs import frozen
+
+from imaged.model.codec import to_json
+from imaged.model.hardware import Disk, Inventory
+from imaged.model.image import Version
+from imaged.model.layout import BootFirmware, DiskSpec, Filesystem, Label, Layout, Partition, Role
+from imaged.model.node import Node
+from imaged.model.plan import (
+    InstallPlan,
+    MakeFilesystem,
+    MakeSwap,
+    MakeTable,
+    Mount,
+    Phase,
+    PlannedPartition,
+    Reboot,
+    Step,
+    SyncTree,
+    Unmount,
+    WipeDisk,
+)
+from imaged.planning.choose import choose
+from imaged.planning.fixups.checks import checks
+from imaged.planning.fixups.order import BOOTLOADER, FIXUPS, apply
+from imaged.planning.fixups.target import PlannedFilesystem, PlannedSwap, Target
+from imaged.planning.identity import filesystem_uuid, swap_uuid
+from imaged.planning.layout import check
+from imaged.planning.place import place
+
+
+@frozen
+class Site:
+    """What the server itself adds: its own random UUID, its base URL, and what its subnet tells nodes."""
+
+    uuid: UUID
+    server: str
+    dns: tuple[str, ...] = ()
+    domain: str = ""
+
+
+@frozen
+class _Filled:
+    """A disk of the layout, the real disk it fell on, and its partitions with their places."""
+
+    spec: DiskSpec
+    disk: Disk
+    places: tuple[PlannedPartition, ...]
+
+    def pairs(self) -> Iterator[tuple[Partition, PlannedPartition]]:
+        """Each placed partition with what was wanted; those that were dropped for space are gone from both."""
+        wanted = {partition.id: partition for partition in self.spec.partitions}
+        return ((wanted[place.name], place) for place in self.places)
+
+
+def plan(node: Node, version: Version, layout: Layout, inventory: Inventory, site: Site) -> InstallPlan:
+    """Everything the install of ``version`` on this machine will do. Raises CannotPlan before anything is written."""
+    check(layout, version.facts, inventory)
+    disks = choose(layout, inventory)
+    filled = tuple(
+        _Filled(spec, disks[spec.id], _place(spec, disks[spec.id], version, inventory)) for spec in layout.disks
+    )
+    target = _target(node, version, layout, inventory, site, filled)
+    chosen = {disk.path for disk in disks.values()}
+    return InstallPlan(
+        node=node.name,
+        image=version.ref,
+        layout=layout.name,
+        phases=_phases(target, version, filled),
+        lost=tuple(f"{disk}: {disk.contents or 'nothing recognised on it'}" for disk in disks.values()),
+        kept=tuple(str(disk) for disk in inventory.disks if disk.path not in chosen),
+    )
+
+
+def plan_hash(install: InstallPlan) -> str:
+    """Short name of exactly this plan: sha256 of its JSON, 16 hex digits."""
+    return hashlib.sha256(to_json(install).encode()).hexdigest()[:16]
+
+
+def _place(spec: DiskSpec, disk: Disk, version: Version, inventory: Inventory) -> tuple[PlannedPartition, ...]:
+    """The manifest does not say yet how much lies below each mount point, so the root must hold all of it."""
+    needs = {"/": version.bytes} if any(partition.mount == "/" for partition in spec.partitions) else {}
+    return place(spec, disk, needs=needs, memory=inventory.memory)
+
+
+def _target(
+    node: Node, version: Version, layout: Layout, inventory: Inventory, site: Site, filled: tuple[_Filled, ...]
+) -> Target:
+    pairs = [(disk, wanted, where) for disk in filled for wanted, where in disk.pairs()]
+    filesystems = tuple(
+        PlannedFilesystem(
+            disk=disk.disk.path,
+            number=where.number,
+            fs=wanted.fs,
+            uuid=filesystem_uuid(site.uuid, node.name, wanted.mount, wanted.fs),
+            mount=wanted.mount,
+            options=wanted.options,
+            label=wanted.label,
+        )
+        for disk, wanted, where in pairs
+        if wanted.fs and wanted.mount
+    )
+    swaps = tuple(
+        PlannedSwap(disk.disk.path, where.number, swap_uuid(site.uuid, node.name, wanted.id))
+        for disk, wanted, where in pairs
+        if wanted.role is Role.SWAP
+    )
+    platforms, firmware = version.facts.grub_platforms, layout.boot.firmware
+    return Target(
+        node=node,
+        facts=version.facts,
+        inventory=inventory,
+        site=site.uuid,
+        server=site.server,
+        filesystems=filesystems,
+        swaps=swaps,
+        boot_disks=tuple(disk.disk.path for disk in filled if _starts_by_bios(disk)),
+        bios="i386-pc" in platforms and firmware is not BootFirmware.UEFI and any(map(_starts_by_bios, filled)),
+        uefi="x86_64-efi" in platforms and firmware is not BootFirmware.BIOS,
+        boot=layout.boot,
+        dns=site.dns,
+        domain=site.domain,
+    )
+
+
+def _starts_by_bios(filled: _Filled) -> bool:
+    """GRUB's core image needs a BIOS boot partition on GPT, the gap behind the MBR otherwise."""
+    roles = {partition.role for partition in filled.spec.partitions}
+    if filled.spec.label is Label.MSDOS:
+        return bool(roles & {Role.ROOT, Role.BOOT})
+    return Role.BIOS_GRUB in roles
+
+
+def _phases(target: Target, version: Version, filled: tuple[_Filled, ...]) -> tuple[Phase, ...]:
+    native = sorted((each for each in target.filesystems if each.fs is not Filesystem.VFAT), key=lambda e: e.mount)
+    foreign = sorted((each for each in target.filesystems if each.fs is Filesystem.VFAT), key=lambda e: e.mount)
+    return (
+        Phase("wipe", tuple(WipeDisk(each.disk) for each in filled)),
+        Phase("partition", tuple(MakeTable(each.disk, each.spec.label, each.places) for each in filled)),
+        Phase("mkfs", (*_filesystems(target), *(MakeSwap(each.disk, each.number, each.uuid) for each in target.swaps))),
+        Phase("mount", tuple(map(_mount, native))),
+        Phase("transfer", _transfer(version, foreign)),
+        Phase("fixups", apply(FIXUPS, target)),
+        Phase("bootloader", apply(BOOTLOADER, target)),
+        Phase("verify", checks(target)),
+        Phase("unmount", (Unmount(),)),
+        Phase("reboot", (Reboot(),)),
+    )
+
+
+def _filesystems(target: Target) -> tuple[Step, ...]:
+    return tuple(
+        MakeFilesystem(
+            disk=each.disk,
+            number=each.number,
+            fs=each.fs,
+            uuid=each.uuid,
+            label=each.label,
+            config=target.facts.mke2fs_conf if each.fs is Filesystem.EXT4 else "",
+        )
+        for each in target.filesystems
+    )
+
+
+def _mount(each: PlannedFilesystem) -> Mount:
+    return Mount(each.disk, each.number, each.fs, each.mount, each.options)
+
+
+def _transfer(version: Version, foreign: list[PlannedFilesystem]) -> tuple[Step, ...]:
+    """The tree first, without what lies below filesystems that know no owners; then those, mounted over it."""
+    below = tuple(f"{each.mount}/*" for each in foreign)
+    tree = SyncTree(version.ref, "/", version.bytes, version.entries, exclude=below)
+    steps: list[Step] = [tree]
+    for each in foreign:
+        steps += [_mount(each), SyncTree(version.ref, each.mount, 0, 0, foreign=True)]
+    return tuple(steps)
