@@ -1,2 +1,78 @@
-# Every task of the project; `make` alone lists them.
+# Every task of the project; `make` alone lists them. Runs on Debian 12, as root where a target says so.
 .DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+# Debian's own interpreter: python3-parted and python3-pyudev, which the boot ramdisk uses too, belong to it.
+PYTHON := /usr/bin/python3
+VENV := .venv
+BIN := $(VENV)/bin
+export IMAGED_CACHE ?= /var/cache/imaged
+DEMO := $(IMAGED_CACHE)/demo
+DEMO_SETTINGS := $(DEMO)/imaged.yaml
+IMAGED := $(BIN)/imaged --settings $(DEMO_SETTINGS)
+
+# What the server needs, what rehearsals need, what the tests talk to.
+PACKAGES := python3 python3-venv python3-parted python3-pyudev rsync mmdebstrap zstd cpio \
+    qemu-system-x86 qemu-utils ipxe ipxe-qemu ovmf iproute2 openssh-client e2fsprogs fdisk dosfstools
+TEST_PACKAGES := acl attr atftp busybox curl dhcpcd5 isc-dhcp-client isc-dhcp-relay libarchive-tools libcap2-bin \
+    nftables systemd tftp-hpa udhcpc
+
+.PHONY: help
+help:  ## List these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: install $(DEMO)/image.stamp ramdisk  ## Build an image, network-boot an empty virtual machine, install it (root)
+	$(IMAGED) rehearse demo01 --image debian-12 --ssh-key $(DEMO)/key --log-dir $(DEMO)/logs
+
+.PHONY: test
+test: install $(DEMO)/image.stamp ramdisk  ## Every test, two whole installs in QEMU included (root, under 30 minutes)
+	IMAGED_VM_STATE=$(DEMO) $(BIN)/python -m pytest -ra
+
+.PHONY: check
+check: $(VENV)/installed  ## Lint, types, import contracts and the tests that need no root and no VM (a minute)
+	$(BIN)/python -m pytest -q -m "not vm and not clients"
+
+.PHONY: vm
+vm: install $(DEMO)/image.stamp ramdisk  ## The long matrix: firmwares, disks, NICs, power cuts (root, about two hours)
+	IMAGED_VM_STATE=$(DEMO) IMAGED_VM=all $(BIN)/python -m pytest -v tests/vm
+
+.PHONY: bench
+bench: install $(DEMO)/image.stamp ramdisk  ## The figures in bench/RESULTS.md (root)
+	for each in bench/*.py; do $(BIN)/python $$each --state $(DEMO) || exit 1; done
+
+.PHONY: install
+install: $(VENV)/installed  ## Install Debian packages and the Python environment that are missing (root)
+
+.PHONY: packages
+packages:
+	@missing=$$(for each in $(PACKAGES) $(TEST_PACKAGES); do \
+	    dpkg-query -W -f '$${Status}' $$each 2>/dev/null | grep -q 'ok installed' || echo $$each; done); \
+	if [ -n "$$missing" ]; then \
+	    apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $$missing; \
+	fi
+
+$(VENV)/installed: setup.cfg pyproject.toml | packages
+	$(PYTHON) -m venv --system-site-packages $(VENV)
+	$(BIN)/pip install --quiet --editable '.[test]'
+	touch $@
+
+$(DEMO)/key:
+	mkdir -p $(DEMO)
+	ssh-keygen -q -t ed25519 -N '' -C imaged-demo -f $@
+
+$(DEMO_SETTINGS):
+	mkdir -p $(DEMO)
+	printf 'address: 127.0.0.1\nstate: %s\n' $(DEMO) > $@
+
+$(DEMO)/image.stamp: images/debian-12.yaml imaged/planning/build.py | install $(DEMO)/key $(DEMO_SETTINGS)
+	$(IMAGED) buildimage images/debian-12.yaml --root-key $(DEMO)/key.pub
+	touch $@
+
+.PHONY: ramdisk
+ramdisk: $(DEMO)/image.stamp
+	$(IMAGED) mkramdisk --kernel image:debian-12
+
+.PHONY: clean
+clean:  ## Remove the Python environment and everything cached
+	rm -rf $(VENV) build *.egg-info $(IMAGED_CACHE)

@@ -1,12 +1,15 @@
 """Where things are on the server, and the one function that turns a name from outside into a path."""
 
 import os
+import stat
 import sys
 from pathlib import Path
 
 from attrs import frozen
 
 from imaged.model.errors import NotFound
+
+_LONGEST_NAME = 1024  # characters; a TFTP request has 512 at most
 
 
 def shipped(*parts: str) -> Path:
@@ -19,25 +22,35 @@ def shipped(*parts: str) -> Path:
     raise NotFound(f"{'/'.join(parts)} is not part of this installation", hint="Install imaged again.")
 
 
-def open_beneath(root: Path, name: str) -> int:
-    """Open the regular file that ``name`` (from the wire) means below ``root``; returns a file descriptor.
+def find_beneath(root: Path, name: str) -> Path:
+    """The file that ``name`` (from the wire) means below ``root``, every symbolic link resolved.
 
-    Leading slashes are dropped and ``\\`` is a slash (firmware sends both). Absolute names, ``..``, NUL, oversized
-    names, symbolic links that lead out of ``root`` and anything but a regular file raise NotFound: one answer for
-    all, so that nobody learns what exists outside.
+    Leading slashes are dropped and ``\\`` is a slash: firmware sends both. ``..``, NUL, oversized names, links that
+    lead out of ``root`` and what is not there raise NotFound: one answer for all, so that nobody learns what exists
+    outside.
     """
     parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
-    if not parts or "\0" in name or len(name) > 1024 or ".." in parts:
+    if not parts or "\0" in name or len(name) > _LONGEST_NAME or ".." in parts:
         raise NotFound("no such file")
     try:
         real_root = root.resolve(strict=True)
         real = real_root.joinpath(*parts).resolve(strict=True)
-        if not real.is_relative_to(real_root):
-            raise NotFound("no such file")
-        descriptor = os.open(real, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except (OSError, ValueError, RuntimeError):
         raise NotFound("no such file") from None
-    if not os.path.isfile(f"/proc/self/fd/{descriptor}"):
+    if not real.is_relative_to(real_root):
+        raise NotFound("no such file")
+    return real
+
+
+def open_beneath(root: Path, name: str) -> int:
+    """A file descriptor for the regular file that ``find_beneath`` finds. Raises NotFound for anything else."""
+    try:
+        # O_NONBLOCK: opening a fifo must not wait for its writer.
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        descriptor = os.open(find_beneath(root, name), flags)
+    except OSError:
+        raise NotFound("no such file") from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise NotFound("no such file")
     return descriptor
