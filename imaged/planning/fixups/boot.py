@@ -1,9 +1,13 @@
 """What starts the node from its own disk: kernel command line, initramfs, GRUB for BIOS and for UEFI."""
 
+import re
+
 from imaged.model.image import Kernel
 from imaged.model.plan import RunInTarget, Step, WriteFile
 from imaged.planning.fixups.target import Target
 
+# Kernel notation of a PC serial port: ttyS1,57600n8 (kernel's serial-console.rst).
+_UART = re.compile(r"ttyS(\d+)(?:,(\d+))?")
 _DROP_IN = "/etc/default/grub.d/zz-imaged.cfg"
 
 
@@ -11,14 +15,10 @@ def kernel_command_line(target: Target) -> tuple[Step, ...]:
     """A drop-in that /etc/default/grub of Debian's family reads last: the admin's own words stay."""
     lines = ["# Written when the node was installed.", "GRUB_DISABLE_OS_PROBER=true"]
     if target.console:
-        device, _, options = target.console.partition(",")
-        unit = device.removeprefix("ttyS") if device.startswith("ttyS") else ""
-        consoles = " ".join(("console=tty0", f"console={target.console}"))
-        lines.append(f'GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX {consoles}"')
-        if unit.isdigit():
-            speed = "".join(ch for ch in options if ch.isdigit())[:6] or "115200"
+        lines.append(f'GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX console=tty0 console={target.console}"')
+        if uart := _UART.match(target.console):
             lines.append('GRUB_TERMINAL="console serial"')
-            lines.append(f'GRUB_SERIAL_COMMAND="serial --unit={unit} --speed={speed}"')
+            lines.append(f'GRUB_SERIAL_COMMAND="serial --unit={uart[1]} --speed={uart[2] or 115200}"')
     return (WriteFile(_DROP_IN, "\n".join(lines) + "\n", reason="the node's console"),)
 
 
