@@ -1,5 +1,6 @@
 """Where things are on the server, and the one function that turns a name from outside into a path."""
 
+import errno
 import os
 import stat
 import sys
@@ -10,6 +11,7 @@ from attrs import frozen
 from imaged.model.errors import NotFound
 
 _LONGEST_NAME = 1024  # characters; a TFTP request has 512 at most
+_OUR_TROUBLE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO})
 
 
 def shipped(*parts: str) -> Path:
@@ -35,7 +37,7 @@ def find_beneath(root: Path, name: str) -> Path:
     try:
         real_root = root.resolve(strict=True)
         real = real_root.joinpath(*parts).resolve(strict=True)
-    except (OSError, ValueError, RuntimeError):
+    except (OSError, ValueError, RuntimeError):  # missing, not encodable, a loop of links
         raise NotFound("no such file") from None
     if not real.is_relative_to(real_root):
         raise NotFound("no such file")
@@ -43,14 +45,21 @@ def find_beneath(root: Path, name: str) -> Path:
 
 
 def open_beneath(root: Path, name: str) -> int:
-    """A file descriptor for the regular file that ``find_beneath`` finds. Raises NotFound for anything else."""
+    """A file descriptor for the regular file that ``find_beneath`` finds. Raises NotFound for anything else.
+
+    Raises OSError only when we are out of descriptors or memory or the disk fails, which is no answer to the asker.
+    """
     try:
         # O_NONBLOCK: opening a fifo must not wait for its writer.
         flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         descriptor = os.open(find_beneath(root, name), flags)
-    except OSError:
+    except OSError as error:
+        if error.errno in _OUR_TROUBLE:
+            raise
         raise NotFound("no such file") from None
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    # Asked of what was opened: a directory on the way may have become a link after the name was resolved.
+    opened = Path("/proc/self/fd", str(descriptor)).readlink()
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode) or not opened.is_relative_to(root.resolve()):
         os.close(descriptor)
         raise NotFound("no such file")
     return descriptor
