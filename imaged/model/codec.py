@@ -6,23 +6,27 @@ Decoding refuses unknown keys and wrong types and names the path of every fault;
 import difflib
 import enum
 import json
+import math
 import re
+from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import PurePosixPath
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast, get_origin
 
 import attrs
 from cattrs import Converter, transform_error
-from cattrs.errors import ClassValidationError, ForbiddenExtraKeysError
+from cattrs.errors import ForbiddenExtraKeysError
+from cattrs.gen import make_dict_structure_fn
 from cattrs.strategies import configure_tagged_union
 
 from imaged.model.errors import BadInput, ImagedError
 from imaged.model.names import ImageRef
 from imaged.model.net import AddressRange, Mac
 from imaged.model.plan import Step
-from imaged.model.size import SizeBounds
+from imaged.model.size import Bytes, SizeBounds, parse_size
 
 T = TypeVar("T")
+_Hook = Callable[[Any, Any], Any]
 
 
 def _exactly(kind: type) -> Any:
@@ -34,10 +38,70 @@ def _exactly(kind: type) -> Any:
     return structure
 
 
+def _text(value: Any, _: Any) -> str:
+    """Half a surrogate pair is legal in JSON (RFC 8259, section 8.2), but no file, database or log can hold it."""
+    if type(value) is not str:
+        raise BadInput(f"expected a string, got {_shown(value)}")
+    if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise BadInput(f"{_shown(value)} is not Unicode text")
+    return value
+
+
 def _float(value: Any, _: Any) -> float:
-    if type(value) not in (int, float):
+    if type(value) not in (int, float) or not math.isfinite(value):
         raise BadInput(f"expected a number, got {_shown(value)}")
     return float(value)
+
+
+def _bytes(value: Any, _: Any) -> Bytes:
+    if type(value) not in (int, str):
+        raise BadInput(f"expected a size, got {_shown(value)}", hint="Write it like 512M, 20G or 1.5T.")
+    return Bytes(parse_size(value))
+
+
+def _is_tuple(kind: Any) -> bool:
+    return get_origin(kind) is tuple
+
+
+def _sequence(converter: Converter) -> _Hook:
+    """Tuples from lists only: cattrs would take a text apart into letters and a mapping into its keys."""
+
+    def structure(value: Any, kind: Any) -> Any:
+        if type(value) not in (list, tuple):
+            raise BadInput(f"expected a list, got {_shown(value)}")
+        return tuple(converter.structure(list(value), list[kind.__args__[0]]))
+
+    return structure
+
+
+def _mapping(converter: Converter) -> Callable[[type], _Hook]:
+    """Values from mappings only: cattrs would take an empty list for a value that is all defaults."""
+
+    def make(kind: type) -> _Hook:
+        fill: _Hook = make_dict_structure_fn(
+            kind, converter, _cattrs_forbid_extra_keys=True, _cattrs_detailed_validation=True
+        )
+
+        def structure(value: Any, kind: Any) -> Any:
+            if type(value) is not dict:
+                raise BadInput(f"expected a mapping of keys, got {_shown(value)}")
+            return fill(value, kind)
+
+        return structure
+
+    return make
+
+
+def _step(tagged: _Hook) -> _Hook:
+    names = {kind.__name__ for kind in Step.__args__}
+
+    def structure(value: Any, kind: Any) -> Any:
+        tag = value.get("step") if type(value) is dict else None
+        if not isinstance(tag, str) or tag not in names:
+            raise BadInput(f"{_shown(value if tag is None else tag)} is no step of a plan")
+        return tagged(value, kind)
+
+    return structure
 
 
 def _parsed(parse: Any) -> Any:
@@ -72,14 +136,18 @@ _SPELLED: dict[Any, Any] = {  # values that are written as text
     IPv4Address: IPv4Address,
     IPv4Network: IPv4Network,
 }
-_WORDS = {str: "a string", int: "a whole number", bool: "true or false"}
+_WORDS = {int: "a whole number", bool: "true or false"}
 
 
 def _converter() -> Converter:
     converter = Converter(forbid_extra_keys=True, detailed_validation=True)
-    for kind in (str, int, bool):
+    converter.register_structure_hook_factory(attrs.has, _mapping(converter))
+    converter.register_structure_hook_func(_is_tuple, _sequence(converter))
+    for kind in (int, bool):
         converter.register_structure_hook(kind, _exactly(kind))
+    converter.register_structure_hook(str, _text)
     converter.register_structure_hook(float, _float)
+    converter.register_structure_hook(Bytes, _bytes)
     converter.register_structure_hook_func(
         lambda kind: isinstance(kind, type) and issubclass(kind, enum.Enum), _enumeration
     )
@@ -87,6 +155,7 @@ def _converter() -> Converter:
         converter.register_structure_hook(spelled, _parsed(parse))
         converter.register_unstructure_hook(spelled, str)
     configure_tagged_union(Step, converter, tag_name="step")
+    converter.register_structure_hook(Step, _step(converter.get_structure_hook(Step)))
     return converter
 
 
@@ -103,13 +172,20 @@ def to_json(value: Any, *, indent: int | None = None) -> str:
     return json.dumps(to_plain(value), indent=indent, sort_keys=True)
 
 
+def decode(data: Any, kind: type[T]) -> tuple[T | None, tuple[str, ...]]:
+    """A ``kind`` from plain data and no faults, or None and every fault as ``path: what is wrong``."""
+    try:
+        return _CONVERTER.structure(data, kind), ()
+    except Exception as error:  # cattrs raises groups; hooks and the parsers of texts raise single faults
+        return None, tuple(_plainly(fault) for fault in transform_error(error, format_exception=_explain))
+
+
 def from_plain(data: Any, kind: type[T], *, where: str = "") -> T:
     """Build a ``kind`` from plain data. Raises BadInput that names every fault and its path."""
-    try:
-        return _CONVERTER.structure(data, kind)
-    except (ClassValidationError, Exception) as error:  # cattrs raises groups, hooks raise single faults
-        faults = [_plainly(fault) for fault in transform_error(error, format_exception=_explain)]
-        raise BadInput("\n  ".join(faults), where=where) from None
+    value, faults = decode(data, kind)
+    if faults:
+        raise BadInput("\n  ".join(faults), where=where)
+    return cast(T, value)
 
 
 def from_json(text: str | bytes, kind: type[T], *, where: str = "") -> T:
@@ -118,6 +194,8 @@ def from_json(text: str | bytes, kind: type[T], *, where: str = "") -> T:
         data = json.loads(text)
     except ValueError as error:
         raise BadInput(f"not JSON: {error}", where=where) from None
+    except RecursionError:
+        raise BadInput("JSON nested too deeply", where=where) from None
     return from_plain(data, kind, where=where)
 
 
@@ -126,10 +204,10 @@ def _explain(error: BaseException, kind: type | None) -> str:
         known = [field.name for field in attrs.fields(error.cl)] if attrs.has(error.cl) else []
         return "; ".join(_unknown_key(key, known) for key in sorted(error.extra_fields))
     if isinstance(error, KeyError):
-        return f"the key {error.args[0]!r} is missing" if kind else f"{error.args[0]!r} is no step of a plan"
+        return f"the key {error.args[0]!r} is missing"
     if isinstance(error, ImagedError):
         return str(error)
-    if isinstance(error, AttributeError) or (isinstance(error, TypeError) and attrs.has(kind or type(None))):
+    if isinstance(error, AttributeError):  # a mapping field of cattrs' own
         return "expected a mapping of keys"
     return str(error) or type(error).__name__
 

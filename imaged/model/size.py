@@ -1,11 +1,13 @@
 """Amounts of bytes as people write them."""
 
 import re
+from typing import NewType
 
 from attrs import frozen
 
 from imaged.model.errors import BadInput
 
+Bytes = NewType("Bytes", int)  # in YAML and JSON a number, or text such as 512M
 KIB, MIB, GIB, TIB = 2**10, 2**20, 2**30, 2**40
 _UNITS = {
     "": 1, "B": 1,
@@ -13,11 +15,14 @@ _UNITS = {
     "KIB": KIB, "MIB": MIB, "GIB": GIB, "TIB": TIB,
     "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
 }  # fmt: skip
-_SIZE: re.Pattern[str] = re.compile(r"(\d{1,15})(\.\d{1,6})?\s*([A-Za-z]{0,3})", re.ASCII)
+_SIZE: re.Pattern[str] = re.compile(r"(\d{1,19})(\.\d{1,6})?\s*([A-Za-z]{0,3})", re.ASCII)
 
 
 def parse_size(text: str | int) -> int:
-    """Bytes of ``512M``, ``1.5G``, ``800GB`` or a plain number. K, M, G, T are powers of 1024; KB.. of 1000."""
+    """Bytes of ``512M``, ``1.5G``, ``800GB`` or a plain number. K, M, G, T are powers of 1024; KB.. of 1000.
+
+    Raises BadInput, also for a fraction of one byte.
+    """
     match = _SIZE.fullmatch(str(text).strip())
     if not match or match[3].upper() not in _UNITS:
         raise BadInput(f"{text!r} is not a size", hint="Write it like 512M, 20G or 1.5T.")
@@ -25,6 +30,8 @@ def parse_size(text: str | int) -> int:
     whole: int = int(match[1]) * unit
     if match[2] is None:
         return whole
+    if unit == 1:
+        raise BadInput(f"{text!r} is a fraction of a byte", hint="Write it like 512M, 20G or 1.5T.")
     fraction = match[2][1:]
     return whole + int(fraction) * unit // int(10 ** len(fraction))
 
@@ -66,6 +73,17 @@ class SizeBounds:
         return self.low <= size and (self.high is None or size <= self.high)
 
     def __str__(self) -> str:
+        """What ``parse`` reads back as the same bounds."""
         if self.high is None:
-            return f">={format_size(self.low)}"
-        return f"{format_size(self.low)}..{format_size(self.high)}"
+            return f">={_exact_size(self.low)}"
+        if self.low == self.high:
+            return _exact_size(self.low)
+        return f"{_exact_size(self.low)}..{_exact_size(self.high)}" if self.low else f"<={_exact_size(self.high)}"
+
+
+def _exact_size(count: int) -> str:
+    """``8G``, ``800GB`` or the bare number: the shortest spelling that loses nothing."""
+    for unit in ("T", "G", "M", "K", "TB", "GB", "MB", "KB"):
+        if count and count % _UNITS[unit] == 0:
+            return f"{count // _UNITS[unit]}{unit}"
+    return str(count)
