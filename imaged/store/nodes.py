@@ -24,14 +24,19 @@ class Nodes:
         self._engine = engine
 
     def add(self, node: Node) -> None:
-        """Raises Conflict when the name, a MAC or the address is taken."""
+        """Raises Conflict when the name, a MAC, the UUID or the address is taken."""
         hint = "`imaged lsnode` shows what there is; `imaged rmnode` removes one."
         with self._engine.begin() as connection:
             for mac in node.macs:
                 owner = connection.scalar(sa.select(nics.c.node).where(nics.c.mac == str(mac)))
-                if owner:
+                if owner and owner != node.name:
                     raise Conflict(f"{mac} belongs to node {owner} already", where=node.name, hint=hint)
-            with refusing_duplicates(f"the name or the address {node.address} is taken", node.name, hint):
+            rival = nodes.c.uuid == node.uuid.lower()
+            owner = connection.scalar(sa.select(nodes.c.name).where(rival, nodes.c.name != node.name))
+            if node.uuid and owner:
+                raise Conflict(f"the UUID {node.uuid} belongs to node {owner} already", where=node.name, hint=hint)
+            taken = f"the name or the address {node.address}" if node.address else "the name"
+            with refusing_duplicates(f"{taken} is taken", node.name, hint):
                 connection.execute(nodes.insert().values(**_columns(node)))
             connection.execute(
                 nics.insert(),
