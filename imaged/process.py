@@ -83,6 +83,24 @@ def stream(
         raise failure(argv, child.returncode, "".join(last))
 
 
+def start(argv: Sequence[str], *, output: Path, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+    """Start ``argv`` and leave it running; both of its streams are appended to ``output``.
+
+    It gets a session of its own, so that a Ctrl-C on the terminal reaches only us and we stop it in our order.
+    Raises CommandFailed when it cannot start.
+    """
+    try:
+        with output.open("ab") as log:
+            return subprocess.Popen(
+                tuple(argv), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=_environment(env),
+                start_new_session=True,
+            )  # fmt: skip
+    except FileNotFoundError:
+        raise CommandFailed(f"{argv[0]} is not installed", hint=f"Install the package that has {argv[0]}.") from None
+    except OSError as error:
+        raise CommandFailed(f"{argv[0]} did not start: {error.strerror}") from None
+
+
 def failure(argv: Sequence[str], code: int, said: str) -> CommandFailed:
     """The error for a child that ended with ``code``; ``said`` is what it printed."""
     ended = f"was killed by signal {-code}" if code < 0 else f"ended with {code}"

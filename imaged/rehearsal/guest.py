@@ -1,0 +1,139 @@
+"""One QEMU machine: its power switch, its console, its disks."""
+
+import json
+import re
+import shutil
+import socket
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from imaged import process
+from imaged.model.errors import NotFound, Unreachable
+from imaged.model.hardware import Firmware
+from imaged.rehearsal.machine import Accel, Attachments, Identity, MachineSpec, argv
+from imaged.rehearsal.namespace import PrivateNetwork
+
+CODE = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
+VARIABLES = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
+_KERNEL = re.compile(rb"Linux version \d")
+# Colours and cursor movements (ECMA-48) of firmware and GRUB: noise in a log that is shown to a person.
+_ESCAPES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|[@-Z\\-_])|[\x00-\x08\x0b-\x1f\x7f]")
+
+
+class Console:
+    """What the machine wrote on its serial port, followed as it grows."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.kernels: tuple[float, ...] = ()
+        self._read = 0
+        self._rest = b""
+
+    def follow(self, now: float) -> None:
+        """Look at what is new; each first line of a kernel is noted with the time ``now``."""
+        with suppress(FileNotFoundError), self.path.open("rb") as log:
+            log.seek(self._read)
+            new = log.read()
+            self._read += len(new)
+            *lines, self._rest = (self._rest + new).split(b"\n")
+            self.kernels += (now,) * sum(1 for line in lines if _KERNEL.search(line))
+
+    def tail(self, lines: int = 20) -> tuple[str, ...]:
+        """The last lines that are not blank, readable."""
+        try:
+            text = self.path.read_bytes()[-65536:].decode(errors="replace")
+        except FileNotFoundError:
+            return ()
+        return readable(text)[-lines:]
+
+
+def readable(text: str) -> tuple[str, ...]:
+    """Lines of a terminal's output without its control sequences, blank ones left out. Pure."""
+    lines = (_ESCAPES.sub("", line.rstrip("\r").rpartition("\r")[2]).rstrip() for line in text.split("\n"))
+    return tuple(line for line in lines if line)
+
+
+class Guest:
+    """A machine with empty disks, switched off. ``directory`` takes what it needs, ``logs`` what people read later."""
+
+    def __init__(
+        self, spec: MachineSpec, who: Identity, *, network: PrivateNetwork, accel: Accel, directory: Path, logs: Path
+    ) -> None:
+        self.spec, self.who = spec, who
+        self.console = Console(logs / f"{who.name}.console.log")
+        self.output = logs / f"{who.name}.qemu.log"
+        self.powered = 0.0
+        self.disks = tuple(directory / f"disk{number}.img" for number in range(len(spec.disks)))
+        self._network = network
+        self._qmp = directory / "qmp"
+        self._child: subprocess.Popen[bytes] | None = None
+        directory.mkdir()
+        for path, disk in zip(self.disks, spec.disks, strict=True):
+            with path.open("wb") as image:
+                image.truncate(disk.size)
+        uefi = spec.firmware is Firmware.UEFI
+        variables = directory / "variables.fd"
+        if uefi:
+            _fresh_variables(variables)
+        self._argv = argv(
+            spec,
+            who,
+            Attachments(
+                accel=accel,
+                taps=tuple(network.tap() for _ in spec.nics),
+                disks=tuple(map(str, self.disks)),
+                console=str(self.console.path),
+                qmp=str(self._qmp),
+                code=str(CODE) if uefi else "",
+                variables=str(variables) if uefi else "",
+            ),
+        )
+
+    @property
+    def alive(self) -> bool:
+        """Whether it is switched on."""
+        return self._child is not None and self._child.poll() is None
+
+    def power_on(self) -> None:
+        """Press the switch; network boot comes first. Raises CommandFailed when QEMU is not there."""
+        self._qmp.unlink(missing_ok=True)
+        self.powered = time.time()
+        self._child = process.start(self._network.inside(self._argv), output=self.output)
+
+    def power_off(self) -> None:
+        """Pull the plug: what the guest had not written to its disks yet is lost."""
+        if self._child is not None:
+            self._child.kill()
+            self._child.wait()
+
+    def power_button(self) -> None:
+        """Ask the system in the machine to shut down (ACPI). Raises Unreachable when QEMU does not answer."""
+        self.command("system_powerdown")
+
+    def command(self, name: str) -> None:
+        """Run one QMP command without arguments. Raises Unreachable when QEMU does not answer or refuses."""
+        try:
+            with socket.socket(socket.AF_UNIX) as channel:
+                channel.settimeout(10)
+                channel.connect(str(self._qmp))
+                with channel.makefile("rwb") as lines:
+                    lines.readline()  # the greeting
+                    for command in ("qmp_capabilities", name):
+                        lines.write(json.dumps({"execute": command}).encode() + b"\n")
+                        lines.flush()
+                        answer = json.loads(lines.readline())
+                        while "event" in answer:
+                            answer = json.loads(lines.readline())
+                        if "error" in answer:
+                            raise Unreachable(f"QEMU refused {command}: {answer['error']['desc']}", where=self.who.name)
+        except (OSError, ValueError) as error:
+            raise Unreachable(f"QEMU did not answer {name}: {error}", where=self.who.name) from None
+
+
+def _fresh_variables(path: Path) -> None:
+    """Each machine has its own boot entries, and a new one has none."""
+    if not (CODE.exists() and VARIABLES.exists()):
+        raise NotFound("no UEFI firmware for QEMU", where=str(CODE), hint="Install the package ovmf.")
+    shutil.copyfile(VARIABLES, path)

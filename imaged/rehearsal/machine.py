@@ -1,0 +1,246 @@
+"""The QEMU command line of a machine, from a frozen description. Pure: no files, no processes. See qemu(1)."""
+
+import hashlib
+import re
+import uuid
+from enum import Enum
+
+from attrs import frozen
+
+from imaged.model.errors import BadInput
+from imaged.model.hardware import Firmware
+from imaged.model.net import Mac
+from imaged.model.size import GIB, MIB, parse_size
+
+_SERIAL = re.compile(r"[A-Za-z0-9_.-]{1,20}", re.ASCII)  # NVMe, ATA and virtio-blk: 20 bytes; a comma would be QEMU's
+_NAMES = uuid.UUID("6f0b2f1c-2d7c-5a53-8d3e-0a8f6b1b7c11")
+_MAX_DISK = 64 * 2**40
+_NIC_BOOT, _DISK_BOOT = 1, 2
+_SATA_PORTS = 6  # of q35's own AHCI
+
+
+class DiskBus(Enum):
+    """How a rehearsal's disk is attached."""
+
+    VIRTIO = "virtio"
+    SATA = "sata"
+    NVME = "nvme"
+    SCSI = "scsi"
+    USB = "usb"
+
+
+class NicModel(Enum):
+    """Which card the machine has."""
+
+    VIRTIO = "virtio"
+    E1000 = "e1000"
+    E1000E = "e1000e"
+
+
+class Accel(Enum):
+    """What runs the guest's instructions."""
+
+    KVM = "kvm"
+    TCG = "tcg"
+
+
+@frozen
+class DiskOption:
+    """One empty disk: ``size`` and ``sector`` in bytes; ``serial`` empty: made up from the machine's name."""
+
+    bus: DiskBus
+    size: int
+    sector: int = 512
+    serial: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> "DiskOption":
+        """Read ``BUS,SIZE[,sector=512|4096][,serial=TEXT]``. Raises BadInput."""
+        words = text.split(",")
+        if len(words) < 2:
+            raise _bad_disk(text, "a bus and a size are needed")
+        bus, options = _word(DiskBus, words[0], text), _options(text, words[2:])
+        try:
+            size, sector = parse_size(words[1]), int(options.get("sector", "512"))
+        except BadInput as error:
+            raise _bad_disk(text, error.what) from None
+        except ValueError:
+            raise _bad_disk(text, f"{options['sector']!r} is not a sector size") from None
+        serial = options.get("serial", "")
+        if sector not in (512, 4096):
+            raise _bad_disk(text, f"sectors have 512 or 4096 bytes, not {sector}")
+        if bus is DiskBus.SATA and sector != 512:
+            raise _bad_disk(text, "QEMU's SATA disks have sectors of 512 bytes only")
+        if not MIB <= size <= _MAX_DISK or size % sector:
+            raise _bad_disk(text, f"{words[1]!r} is not 1 MiB to 64 TiB in whole sectors")
+        if "serial" in options and not _SERIAL.fullmatch(serial):
+            raise _bad_disk(text, f"{serial!r} is not a serial number (1 to 20 letters, digits, '-', '_', '.')")
+        return cls(bus, size, sector, serial)
+
+
+@frozen
+class MachineSpec:
+    """A machine to rehearse on. ``memory`` in bytes."""
+
+    firmware: Firmware = Firmware.BIOS
+    disks: tuple[DiskOption, ...] = (DiskOption(DiskBus.VIRTIO, 8 * GIB),)
+    nics: tuple[NicModel, ...] = (NicModel.VIRTIO,)
+    memory: int = 2 * GIB
+    cpus: int = 2
+
+
+@frozen
+class Identity:
+    """What the machine says of itself: SMBIOS UUID and serial, one MAC per NIC."""
+
+    name: str
+    uuid: str
+    serial: str
+    macs: tuple[Mac, ...]
+
+
+@frozen
+class Attachments:
+    """What on the host the machine is plugged into. Lists run beside those of the spec; all are paths but the taps.
+
+    ``code`` and ``variables`` are UEFI's two flash chips, empty for BIOS.
+    """
+
+    accel: Accel
+    taps: tuple[str, ...]
+    disks: tuple[str, ...]
+    console: str
+    qmp: str
+    code: str = ""
+    variables: str = ""
+
+
+def identity(name: str, nics: int) -> Identity:
+    """The same name gives the same machine: a second rehearsal finds what the first one's notes speak of."""
+    digest = hashlib.sha256(name.encode()).digest()
+    # 52:54 is QEMU's usual beginning; its second-lowest bit says "locally administered" (IEEE 802, section 8.2).
+    macs = tuple(Mac.from_bytes(bytes((0x52, 0x54, *digest[:3], number))) for number in range(nics))
+    return Identity(name, str(uuid.uuid5(_NAMES, name)), f"R{digest.hex()[:9].upper()}", macs)
+
+
+def argv(spec: MachineSpec, who: Identity, where: Attachments) -> tuple[str, ...]:
+    """The whole command: network first, then the disks in their order; console and QMP as ``where`` says."""
+    return (
+        "qemu-system-x86_64",
+        "-name", who.name,
+        "-nodefaults", "-no-user-config", "-display", "none", "-vga", "none",
+        *_processor(where.accel),
+        "-smp", str(spec.cpus),
+        "-m", str(spec.memory // MIB),
+        *_firmware(spec.firmware, where),
+        "-smbios",
+        f"type=1,manufacturer=imaged,product=rehearsal,serial={who.serial},uuid={who.uuid}",
+        "-chardev", f"file,id=console,path={_quoted(where.console)},append=on",
+        "-serial", "chardev:console",
+        "-qmp", f"unix:{_quoted(where.qmp)},server=on,wait=off",
+        "-device", "virtio-rng-pci",
+        *_nics(spec, who, where),
+        *_disks(spec, who, where),
+    )  # fmt: skip
+
+
+def _processor(accel: Accel) -> tuple[str, ...]:
+    if accel is Accel.KVM:
+        return "-accel", "kvm", "-cpu", "host"
+    # qemu64 and what x86-64-v2 adds (distributions are built for it). Not an Intel model: Linux would then isolate
+    # its page tables against Meltdown, and every system call flushes the TLB, which emulation pays dearly.
+    return "-accel", "tcg,thread=multi", "-cpu", "qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt"
+
+
+def _firmware(firmware: Firmware, where: Attachments) -> tuple[str, ...]:
+    if firmware is Firmware.BIOS:
+        return "-machine", "q35,graphics=off"  # SeaBIOS, iPXE and GRUB then speak to the serial port
+    return (
+        "-machine", "q35",
+        "-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={_quoted(where.code)}",
+        "-drive", f"if=pflash,unit=1,format=raw,file={_quoted(where.variables)}",
+        # OVMF would wait for DHCPv6 between a network boot that says "local" and the disk.
+        "-fw_cfg", "name=opt/org.tianocore/IPv6PXESupport,string=n",
+    )  # fmt: skip
+
+
+def _nics(spec: MachineSpec, who: Identity, where: Attachments) -> tuple[str, ...]:
+    return tuple(
+        word
+        for number, (model, mac, tap) in enumerate(zip(spec.nics, who.macs, where.taps, strict=True))
+        for word in (
+            "-netdev", f"tap,id=net{number},ifname={tap},script=no,downscript=no",
+            "-device", _nic(spec.firmware, model, number, mac),
+        )
+    )  # fmt: skip
+
+
+def _nic(firmware: Firmware, model: NicModel, number: int, mac: Mac) -> str:
+    device = "virtio-net-pci" if model is NicModel.VIRTIO else model.value
+    text = f"{device},netdev=net{number},mac={mac}"
+    if number == 0:
+        text += f",bootindex={_NIC_BOOT}"
+    # OVMF drives virtio itself: without the card's iPXE, its own PXE is what boots. For Intel's cards it has no
+    # driver (edk2 leaves that to the option ROM), so they keep theirs.
+    return text + ",romfile=" if firmware is Firmware.UEFI and model is NicModel.VIRTIO else text
+
+
+def _disks(spec: MachineSpec, who: Identity, where: Attachments) -> tuple[str, ...]:
+    buses = {disk.bus for disk in spec.disks}
+    words: tuple[str, ...] = ()
+    if DiskBus.SCSI in buses:
+        words += ("-device", "virtio-scsi-pci,id=scsi")
+    if DiskBus.USB in buses:
+        words += ("-device", "qemu-xhci,id=usb")
+    sata = 0
+    for number, (disk, path) in enumerate(zip(spec.disks, where.disks, strict=True)):
+        words += (
+            "-drive",
+            f"if=none,id=disk{number},file={_quoted(path)},format=raw,cache=unsafe,discard=unmap",
+            "-device",
+            f"{_disk_device(disk.bus, sata)},drive=disk{number},serial={disk.serial or f'{who.serial}-{number}'}"
+            f",logical_block_size={disk.sector},physical_block_size={disk.sector},bootindex={_DISK_BOOT + number}",
+        )
+        sata += disk.bus is DiskBus.SATA
+    if sata > _SATA_PORTS:
+        raise BadInput(f"{sata} SATA disks, and the machine has {_SATA_PORTS} ports", hint="Use another bus for some.")
+    return words
+
+
+def _disk_device(bus: DiskBus, port: int) -> str:
+    return {
+        DiskBus.VIRTIO: "virtio-blk-pci",
+        DiskBus.SATA: f"ide-hd,bus=ide.{port}",
+        DiskBus.NVME: "nvme",
+        DiskBus.SCSI: "scsi-hd,bus=scsi.0",
+        DiskBus.USB: "usb-storage,bus=usb.0",
+    }[bus]
+
+
+def _quoted(path: str) -> str:
+    """QEMU splits its options at commas; a doubled one is a comma."""
+    return path.replace(",", ",,")
+
+
+def _options(text: str, words: list[str]) -> dict[str, str]:
+    options: dict[str, str] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or key not in ("sector", "serial"):
+            raise _bad_disk(text, f"{word!r} is not sector=... or serial=...")
+        if key in options:
+            raise _bad_disk(text, f"{key} is there twice")
+        options[key] = value
+    return options
+
+
+def _word(kind: type[DiskBus], word: str, text: str) -> DiskBus:
+    try:
+        return kind(word)
+    except ValueError:
+        raise _bad_disk(text, f"{word!r} is not one of {', '.join(bus.value for bus in kind)}") from None
+
+
+def _bad_disk(text: str, what: str) -> BadInput:
+    shown = text if len(text) <= 80 else text[:77] + "..."
+    return BadInput(what, where=f"--disk {shown!r}", hint="Write it like virtio,8G or nvme,20G,sector=4096,serial=A1.")

@@ -1,0 +1,318 @@
+"""A whole rehearsal: a network, a daemon and machines, alive within one ``with`` block and gone after it.
+
+Used by ``imaged rehearse`` and by the end-to-end tests, and by nothing else.
+"""
+
+import os
+import shlex
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from attrs import evolve
+
+from imaged import process
+from imaged.model.boot import RAMDISK_DIR
+from imaged.model.errors import CommandFailed, Denied, ImagedError, NotFound, Unreachable
+from imaged.model.names import ImageRef, node_name
+from imaged.model.node import BootAction, Node
+from imaged.model.report import Status
+from imaged.model.settings import Settings
+from imaged.process import Completed
+from imaged.rehearsal import namespace, phases
+from imaged.rehearsal.accel import accelerator
+from imaged.rehearsal.daemon import Daemon, rehearsal_settings
+from imaged.rehearsal.guest import Guest
+from imaged.rehearsal.machine import Accel, MachineSpec, identity
+from imaged.rehearsal.namespace import PrivateNetwork
+from imaged.rehearsal.phases import Facts, Outcome
+from imaged.rehearsal.scratch import Scratch
+from imaged.store.database import open_database
+from imaged.store.nodes import Nodes
+from imaged.store.paths import State
+
+_POLL = 0.3  # seconds between looks at the database and the consoles
+_SHARED = ("images", "boot", "layouts", "overrides")  # of the real state: read, never written
+_PROGRAMS = ("qemu-system-x86_64", "ip", "nsenter", "setpriv")
+_CONSOLE = "ttyS0,115200"
+_DAEMON_STARTS = 60.0
+_SSH_STARTS = 120.0
+
+
+class Rehearsal:
+    """Use as ``with Rehearsal(settings) as r:``; everything it made is gone at the end of the block.
+
+    ``settings`` are the site's: images, ramdisk and layouts come from their state directory. ``logs`` takes the
+    consoles and the daemon's log, ``ssh_key`` is a private key whose public half is given to the nodes.
+    With ``keep``, the scratch directory with disks and database stays.
+    """
+
+    def __init__(
+        self, settings: Settings, *, logs: Path, ssh_key: Path | None = None, keep: bool = False,
+        scratch: Path = Path("/var/tmp"), accel: Accel | None = None,
+    ) -> None:  # fmt: skip
+        self.logs = logs
+        self.site = State(Path(settings.state))
+        self.guests: dict[str, Guest] = {}
+        self._given = settings
+        self._ssh_key, self._keep, self._parent, self._accel = ssh_key, keep, scratch, accel
+        self._ready: dict[str, float] = {}
+        self._serving = False
+        self._undo = ExitStack()
+
+    def __enter__(self) -> Self:
+        _check_host()
+        self.logs.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as undo:
+            scratch = Scratch(self._parent)
+            undo.callback(lambda: scratch.release(keep=self._keep))
+            self.state = State(scratch.path)
+            self.network = PrivateNetwork(scratch.name)
+            undo.callback(self.network.remove)
+            self.network.create()
+            for name in _SHARED:
+                (scratch.path / name).symlink_to(self.site.root.resolve() / name)
+            self.engine = open_database(self.state.database)
+            undo.callback(self.engine.dispose)
+            self.nodes = Nodes(self.engine)
+            keys = (_public_key(self._ssh_key),) if self._ssh_key else ()
+            self.settings = rehearsal_settings(self._given, scratch.path, authorized_keys=keys)
+            self.daemon = Daemon(
+                self.settings,
+                network=self.network,
+                file=scratch.path / "imaged.yaml",
+                log=self.logs / "serve.log",
+            )
+            undo.callback(self.daemon.stop)
+            if self._accel is None:
+                self._accel = accelerator()
+            self._undo = undo.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for guest in self.guests.values():
+            guest.power_off()
+        self._undo.close()
+
+    @property
+    def keeps(self) -> bool:
+        """Whether the scratch directory stays."""
+        return self._keep
+
+    @property
+    def accel(self) -> Accel:
+        """What runs the machines."""
+        assert self._accel is not None
+        return self._accel
+
+    def start_daemon(self) -> None:
+        """Start the daemon and wait until it serves. Raises CommandFailed with the end of its log."""
+        self.daemon.start()
+        self._serving = True
+        self._until(lambda: self.daemon.serves, _DAEMON_STARTS, "the daemon to open its ports")
+
+    def kill_daemon(self) -> None:
+        """SIGKILL; ``start_daemon`` starts it again on the same state."""
+        self._serving = False
+        self.daemon.kill()
+
+    def machine(self, name: str, spec: MachineSpec, *, image: str, layout: str = "one-disk") -> Guest:
+        """A new machine, switched off, defined as a node to install. Raises BadInput, NotFound, Conflict."""
+        reference = ImageRef.parse(image)
+        self._check_site(reference)
+        who = identity(node_name(name), len(spec.nics))
+        address = namespace.FIRST_NODE + len(self.guests)
+        self.nodes.add(
+            Node(who.name, who.macs, reference, layout=layout, uuid=who.uuid, address=address, console=_CONSOLE)
+        )
+        guest = Guest(
+            spec, who, network=self.network, accel=self.accel,
+            directory=self.state.root / f"machine{len(self.guests)}", logs=self.logs,
+        )  # fmt: skip
+        self.guests[name] = guest
+        return guest
+
+    def reinstall(self, name: str) -> None:
+        """The node's next network boot installs it again."""
+        self.nodes.set_action([name], BootAction.INSTALL)
+
+    def disk_path(self, name: str, number: int = 0) -> Path:
+        """The file that is the machine's disk: raw, sparse."""
+        return self.guests[name].disks[number]
+
+    def facts(self, name: str) -> Facts:
+        """All that is known of the machine now."""
+        guest, now = self.guests[name], time.time()
+        guest.console.follow(now)
+        node = self.nodes.get(name)
+        facts = Facts(
+            node=name,
+            powered=guest.powered,
+            now=now,
+            state=node.state,
+            reason=node.reason,
+            reports=self.nodes.reports(name),
+            kernels=guest.console.kernels,
+        )
+        if phases.outcome(facts) is Outcome.READY:
+            seen = self._ready.get(name, 0.0)
+            self._ready[name] = seen if seen > guest.powered else now
+            return evolve(facts, ready=self._ready[name])
+        return facts
+
+    def wait(self, name: str, phase: str, *, status: Status = Status.STARTED, timeout: float = 900) -> Facts:
+        """Until the node has come to ``phase`` (with ``Status.DONE``: through it). Raises what went wrong instead."""
+        return self._wait(
+            name, lambda facts: phases.reached(facts, phase, status), timeout, f"{name} to reach {phase}", failing=True
+        )
+
+    def wait_ready(self, name: str, *, timeout: float = 1200) -> Facts:
+        """Until the installed system has reported that it is up. Raises what went wrong instead."""
+        return self._wait(
+            name, lambda facts: phases.outcome(facts) is Outcome.READY, timeout, f"{name} to be ready", failing=True
+        )
+
+    def wait_failed(self, name: str, *, timeout: float = 900) -> Facts:
+        """Until the node has said that its install failed; ``reason`` of the result says why."""
+        return self._wait(
+            name, lambda facts: phases.outcome(facts) is Outcome.FAILED, timeout, f"{name} to fail", failing=False
+        )
+
+    def watch(
+        self, wanted: Callable[[tuple[Facts, ...]], bool], tick: Callable[[tuple[Facts, ...]], None], *, timeout: float
+    ) -> tuple[Facts, ...]:
+        """Look at all machines together until ``wanted`` holds, handing each look to ``tick``.
+
+        Raises ImagedError when the daemon or a machine died, a node failed, or ``timeout`` seconds have passed.
+        """
+        latest: tuple[Facts, ...] = ()
+
+        def look() -> bool:
+            nonlocal latest
+            latest = tuple(self.facts(name) for name in self.guests)
+            tick(latest)
+            if wanted(latest):
+                return True
+            for facts in latest:
+                self._refuse_failure(facts)
+                self._refuse_dead(facts.node)
+            return False
+
+        self._until(look, timeout, "the machines", tail=lambda: self._tails(latest))
+        return latest
+
+    def ssh(self, name: str, *command: str) -> Completed:
+        """Run a command on the installed node as root. Raises CommandFailed while nobody answers."""
+        address = self.nodes.get(name).address
+        key = ("-i", str(self._ssh_key)) if self._ssh_key else ()
+        return process.run(
+            self.network.inside(
+                (
+                    "ssh", *key, "-o", "BatchMode=yes", "-o", "ConnectTimeout=20", "-o", "LogLevel=ERROR",
+                    # Each install makes new host keys, and on this network there is nobody in the middle.
+                    "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
+                    f"root@{address}", shlex.join(command),
+                )
+            ),
+            timeout=120,
+        )  # fmt: skip
+
+    def ssh_host_name(self, name: str, *, timeout: float = _SSH_STARTS) -> str:
+        """What the node calls itself when asked by ssh; waits until its sshd answers."""
+        answers: list[str] = []
+        faults: list[str] = []
+
+        def asks() -> bool:
+            try:
+                answers.append(self.ssh(name, "hostname").output.strip())
+            except CommandFailed as error:
+                faults.append(error.hint or error.what)
+                return False
+            return True
+
+        self._until(asks, timeout, f"ssh of {name}", tail=lambda: tuple(faults[-1:]))
+        return answers[-1]
+
+    def _wait(self, name: str, wanted: Callable[[Facts], bool], timeout: float, what: str, *, failing: bool) -> Facts:
+        latest: list[Facts] = []
+
+        def look() -> bool:
+            latest[:] = [self.facts(name)]
+            if wanted(latest[0]):
+                return True
+            if failing:
+                self._refuse_failure(latest[0])
+            self._refuse_dead(name)
+            return False
+
+        self._until(look, timeout, what, tail=lambda: self._tail(name))
+        return latest[0]
+
+    def _until(
+        self, done: Callable[[], bool], timeout: float, what: str, *, tail: Callable[[], tuple[str, ...]] = tuple
+    ) -> None:
+        """The one place that waits. A daemon that died without being killed ends the wait."""
+        deadline = time.monotonic() + timeout
+        while not done():
+            if self._serving and not self.daemon.alive:
+                raise _with_tail(CommandFailed("imaged serve died", where=str(self.daemon.log)), self.daemon.tail())
+            if time.monotonic() > deadline:
+                raise _with_tail(Unreachable(f"waited {timeout:.0f} s for {what}"), tail() or self.daemon.tail())
+            time.sleep(_POLL)
+
+    def _refuse_failure(self, facts: Facts) -> None:
+        if phases.outcome(facts) is Outcome.FAILED:
+            raise _with_tail(
+                ImagedError(facts.reason or "the install failed", where=facts.node), self._tail(facts.node)
+            )
+
+    def _refuse_dead(self, name: str) -> None:
+        guest = self.guests[name]
+        if guest.powered and not guest.alive:
+            said = guest.output.read_text(errors="replace").splitlines()[-10:]
+            raise _with_tail(CommandFailed("QEMU ended", where=name), (*said, *self._tail(name)))
+
+    def _tail(self, name: str) -> tuple[str, ...]:
+        return (f"{self.guests[name].console.path}:", *self.guests[name].console.tail())
+
+    def _tails(self, latest: tuple[Facts, ...]) -> tuple[str, ...]:
+        waiting = (facts.node for facts in latest if phases.outcome(facts) is not Outcome.READY)
+        return tuple(line for name in waiting for line in self._tail(name))
+
+    def _check_site(self, image: ImageRef) -> None:
+        if not (self.site.images / image.image).is_dir():
+            raise NotFound(
+                f"no image {image.image!r}",
+                where=str(self.site.images),
+                hint="`imaged lsimage` shows the images there are, `imaged buildimage` makes one.",
+            )
+        ramdisk = self.site.boot / RAMDISK_DIR / "x86_64"
+        for path in (ramdisk / "vmlinuz", ramdisk / "initrd.img"):
+            if not path.exists():
+                raise NotFound("no boot ramdisk", where=str(path), hint="`imaged mkramdisk` makes one.")
+
+
+def _with_tail(error: ImagedError, lines: tuple[str, ...]) -> ImagedError:
+    error.hint = "\n  ".join(filter(None, (error.hint, *lines)))
+    return error
+
+
+def _check_host() -> None:
+    if os.geteuid() != 0:
+        raise Denied("a rehearsal makes a network of its own, which needs root", hint="Run it with sudo.")
+    for program in _PROGRAMS:
+        if not shutil.which(program):
+            hint = f"Install the package that has {program} (qemu-system-x86, iproute2, util-linux)."
+            raise NotFound(f"{program} is not installed", hint=hint)
+
+
+def _public_key(private: Path) -> str:
+    if not private.is_file():
+        raise NotFound("no such key", where=str(private), hint="Name the private key; ssh-keygen makes one.")
+    return process.run(("ssh-keygen", "-y", "-P", "", "-f", str(private))).output.strip()
