@@ -1,0 +1,82 @@
+"""Running the image's own programs in its own tree, on the real hardware."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from imaged.model.plan import RunInTarget
+from installer.process import Run
+from installer.tree import inside, make_directories, replace
+
+# What dracut, grub-probe, ssh-keygen and maintainer scripts need. /run brings udev's database; the firmware's
+# variables stay out: nothing may write boot entries behind the plan's back.
+_MOUNTS = (
+    ("/dev", ("--bind", "/dev")),
+    ("/dev/pts", ("-t", "devpts", "-o", "gid=5,mode=620,ptmxmode=666", "devpts")),
+    ("/proc", ("-t", "proc", "proc")),
+    ("/sys", ("-t", "sysfs", "sysfs")),
+    ("/run", ("--bind", "/run")),
+)
+ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOME": "/root",
+    "TERM": "dumb",
+    "LC_ALL": "C",
+    "DEBIAN_FRONTEND": "noninteractive",
+    "SYSTEMD_OFFLINE": "1",
+}
+_POLICY = "/usr/sbin/policy-rc.d"
+_NO_DAEMONS = b"#!/bin/sh\nexit 101\n"  # "action forbidden", /usr/share/doc/init-system-helpers/README.policy-rc.d
+
+
+def run_in_target(step: RunInTarget, root: Path, run: Run) -> None:
+    """Run it with /dev, /proc, /sys and /run in place and no daemon started. Raises CommandFailed."""
+    with _surroundings(root, run), _quiet(root):
+        try:
+            run(argv(step, root), stdin=step.stdin, env=ENVIRONMENT, timeout=step.timeout)
+        finally:
+            end_stragglers(root)
+
+
+def argv(step: RunInTarget, root: Path) -> tuple[str, ...]:
+    """chroot(8) before the program."""
+    return ("chroot", str(root), *step.argv)
+
+
+def end_stragglers(root: Path) -> None:
+    """Kill what still has its root in the target: it would keep the filesystems busy."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # gone meanwhile, or a kernel thread
+            if (process / "root").readlink().is_relative_to(root):
+                os.kill(int(process.name), signal.SIGKILL)
+
+
+@contextmanager
+def _surroundings(root: Path, run: Run) -> Iterator[None]:
+    mounted: list[str] = []
+    try:
+        for at, how in _MOUNTS:
+            place = inside(root, at)
+            make_directories(place)
+            run(("mount", *how, str(place)))
+            mounted.append(str(place))
+        yield
+    finally:
+        for place_text in reversed(mounted):
+            run(("umount", place_text))
+
+
+@contextmanager
+def _quiet(root: Path) -> Iterator[None]:
+    """invoke-rc.d and deb-systemd-invoke ask this policy; an image that has one of its own keeps it."""
+    path = inside(root, _POLICY)
+    ours = path.parent.is_dir() and not path.exists()
+    if ours:
+        replace(path, _NO_DAEMONS, 0o755)
+    try:
+        yield
+    finally:
+        if ours:
+            path.unlink(missing_ok=True)

@@ -1,0 +1,169 @@
+"""Carrying out a plan, exactly as it stands: one table from the kind of a step to the function that does it."""
+
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from imaged.model.errors import ImagedError
+from imaged.model.plan import (
+    CheckDevice,
+    CheckFile,
+    InstallPlan,
+    KeepSecret,
+    MakeFilesystem,
+    MakeLink,
+    MakeSwap,
+    MakeTable,
+    Mount,
+    Phase,
+    Reboot,
+    RemovePath,
+    RunInTarget,
+    Step,
+    SyncTree,
+    Unmount,
+    WipeDisk,
+    WriteFile,
+)
+from installer import chroot, confirm, disks, filesystems, mounts, transfer, tree, udev, wipe
+from installer.process import Processes
+from installer.reports import Reporter
+
+Actions = Mapping[type, Callable[[Any], None]]
+
+
+@frozen
+class Target:
+    """What steps work on: the root that the node's filesystems are mounted below, and where its image comes from."""
+
+    root: Path
+    source: transfer.Source
+
+
+def execute(plan: InstallPlan, actions: Actions, reporter: Reporter, after: Callable[[str], None]) -> None:
+    """All phases in order, each reported around; ``after`` is called with a phase's name when its steps are done.
+
+    Stops at the first step that fails: raises ImagedError that names the step.
+    """
+    for phase in plan.phases:
+        with reporter.phase(phase.name):
+            for step in phase.steps:
+                carry_out(step, actions, reporter)
+            after(phase.name)
+
+
+def carry_out(step: Step, actions: Actions, reporter: Reporter) -> None:
+    """One step. Every fault that a person can do something about is an ImagedError with the step's name."""
+    reporter.journal.add(f"step: {describe(step)}")
+    try:
+        actions[type(step)](step)
+    except ImagedError as error:
+        raise type(error)(_within(step, error.where, error.what), hint=error.hint) from error
+    except OSError as error:
+        raise ImagedError(_within(step, str(error.filename or ""), error.strerror or str(error))) from error
+
+
+def actions(target: Target, processes: Processes, reporter: Reporter, plan: InstallPlan) -> Actions:
+    """What does each kind of step."""
+    root, run = target.root, processes.run
+
+    def fresh(step: WipeDisk | MakeTable) -> None:
+        confirm.confirm(step.disk, udev.disks())
+
+    def sync(step: SyncTree) -> None:
+        share = progress_share(plan, step)
+        transfer.sync_tree(
+            step, root, target.source, processes,
+            progress=lambda count: reporter.progress(share(count)), say=reporter.console.say, sleep=time.sleep,
+        )  # fmt: skip
+
+    def wipe_disk(step: WipeDisk) -> None:
+        fresh(step)
+        wipe.wipe(step.disk, run)
+
+    def make_table(step: MakeTable) -> None:
+        fresh(step)
+        disks.make_table(step, run)
+
+    return {
+        WipeDisk: wipe_disk,
+        MakeTable: make_table,
+        MakeFilesystem: partial(filesystems.make_filesystem, run=run),
+        MakeSwap: partial(filesystems.make_swap, run=run),
+        Mount: partial(mounts.mount, root=root, run=run),
+        SyncTree: sync,
+        WriteFile: partial(tree.write_file, root=root),
+        RemovePath: partial(tree.remove_path, root=root),
+        MakeLink: partial(tree.make_link, root=root),
+        KeepSecret: partial(tree.keep_secret, root=root, secret=target.source.secret),
+        RunInTarget: partial(chroot.run_in_target, root=root, run=run),
+        CheckFile: partial(tree.check_file, root=root),
+        CheckDevice: partial(filesystems.check_device, run=run),
+        Unmount: lambda _: mounts.unmount(root, run),
+        Reboot: lambda _: None,  # leaving comes after the last report
+    }
+
+
+def ends_with_reboot(plan: InstallPlan) -> bool:
+    """Whether the plan wants the ramdisk left when all is done."""
+    return any(isinstance(step, Reboot) for phase in plan.phases[-1:] for step in phase.steps[-1:])
+
+
+def progress_share(plan: InstallPlan, step: SyncTree) -> Callable[[int], float]:
+    """Percent of its phase that ``count`` bytes of this step make. Never falls: a new attempt starts from nothing."""
+    phase = next((each for each in plan.phases if step in each.steps), Phase("", (step,)))
+    syncs = [each for each in phase.steps if isinstance(each, SyncTree)]
+    total = sum(each.bytes for each in syncs)
+    before = sum(each.bytes for each in syncs[: syncs.index(step)])
+    most = 0.0
+
+    def share(count: int) -> float:
+        nonlocal most
+        if total:
+            most = max(most, min(100.0, 100.0 * (before + min(count, step.bytes)) / total))
+        return most
+
+    return share
+
+
+def _within(step: Step, where: str, what: str) -> str:
+    return ": ".join(part for part in (describe(step), where, what) if part)
+
+
+def describe(step: Step) -> str:
+    """The step in a few words, for the log and for the reason of a failure."""
+    match step:
+        case WipeDisk(disk=disk):
+            return f"wipe {disk}"
+        case MakeTable(disk=disk, label=label):
+            return f"write a {label.value} partition table to {disk}"
+        case MakeFilesystem(disk=path, number=number, fs=fs):
+            return f"make {fs.value} on partition {number} of {path}"
+        case MakeSwap(disk=path, number=number):
+            return f"make swap on partition {number} of {path}"
+        case Mount(disk=path, number=number, at=at):
+            return f"mount partition {number} of {path} at {at}"
+        case SyncTree(image=image, at=at):
+            return f"transfer {image} to {at}"
+        case WriteFile(path=path):
+            return f"write {path}"
+        case RemovePath(path=path):
+            return f"remove {path}"
+        case MakeLink(path=path, target=target):
+            return f"link {path} to {target}"
+        case KeepSecret(path=path):
+            return f"keep the node's secret in {path}"
+        case RunInTarget(argv=argv):
+            return f"run {' '.join(argv)} in the target"
+        case CheckFile(path=path):
+            return f"check {path}"
+        case CheckDevice(disk=path, number=number):
+            return f"check partition {number} of {path}"
+        case Unmount():
+            return "unmount"
+        case Reboot():
+            return "reboot"

@@ -1,0 +1,50 @@
+"""mkfs and its kin: argv by pure functions, run with the identity and the features that the plan chose."""
+
+import tempfile
+
+from imaged.model.errors import ImagedError
+from imaged.model.hardware import partition_path
+from imaged.model.layout import Filesystem
+from imaged.model.plan import CheckDevice, MakeFilesystem, MakeSwap
+from installer.process import Run
+
+
+def make_filesystem(step: MakeFilesystem, run: Run) -> None:
+    """Make it. ext4's features come from ``step.config``, the image's own mke2fs.conf: a ramdisk newer than the
+    image would else make what the image's kernel or GRUB cannot read."""
+    if step.fs is not Filesystem.EXT4 or not step.config:
+        run(mkfs(step))
+        return
+    with tempfile.NamedTemporaryFile("w", prefix="mke2fs-", suffix=".conf") as config:
+        config.write(step.config)
+        config.flush()
+        run(("env", f"MKE2FS_CONFIG={config.name}", *mkfs(step)))
+
+
+def mkfs(step: MakeFilesystem) -> tuple[str, ...]:
+    """The program and its arguments. Old signatures are no reason to ask: nobody is there to answer."""
+    device = partition_path(step.disk, step.number)
+    label = step.label
+    match step.fs:
+        case Filesystem.EXT4:
+            return ("mkfs.ext4", "-F", "-q", "-U", step.uuid, *(("-L", label) if label else ()), device)
+        case Filesystem.XFS:
+            return ("mkfs.xfs", "-f", "-q", "-m", f"uuid={step.uuid}", *(("-L", label) if label else ()), device)
+        case Filesystem.BTRFS:
+            return ("mkfs.btrfs", "-f", "-q", "-U", step.uuid, *(("-L", label) if label else ()), device)
+        case Filesystem.VFAT:
+            volume_id = step.uuid.replace("-", "")
+            return ("mkfs.vfat", "-F", "32", "-i", volume_id, *(("-n", label) if label else ()), device)
+
+
+def make_swap(step: MakeSwap, run: Run) -> None:
+    """mkswap(8); ``-f`` because a partition that begins with an old boot sector makes it refuse."""
+    run(("mkswap", "-f", "-U", step.uuid, partition_path(step.disk, step.number)))
+
+
+def check_device(step: CheckDevice, run: Run) -> None:
+    """Ask the device itself, not blkid's cache or udev. Raises ImagedError when another UUID is there."""
+    device = partition_path(step.disk, step.number)
+    found = run(("blkid", "-p", "-s", "UUID", "-o", "value", device), check=False).output.strip()
+    if found.lower() != step.uuid.lower():
+        raise ImagedError(f"has the UUID {found or '(none)'}, planned was {step.uuid}", where=device)

@@ -1,0 +1,119 @@
+"""Pulling the image's tree with rsync: what to run, what its progress and its end mean, and when to try again."""
+
+import re
+from collections.abc import Callable
+from enum import Enum
+from pathlib import Path
+
+from attrs import frozen
+
+from imaged.model.errors import CommandFailed
+from imaged.model.plan import SyncTree
+from installer.process import Completed, Processes, ended, tail
+from installer.tree import inside
+
+# Seconds before each new attempt. Eight minutes in all: long enough for a server that is being restarted.
+PAUSES = (1, 2, 4, 8, 15, 30, 60, 60, 60, 60, 60, 60, 60)
+_PROGRESS = re.compile(r"\s*([\d,.]+)\s+\d+%\s")
+# rsync(1), EXIT VALUES: 10 socket, 12 protocol stream, 24 vanished files, 30 and 35 timeouts; 255 a lost ssh or daemon.
+_NETWORK = frozenset({10, 12, 24, 30, 35, 255})
+_START = 5  # error starting the protocol: a daemon that died while greeting, or one that says why it refuses
+
+
+@frozen
+class Source:
+    """Where images come from, and the node's proof. ``host`` and ``port`` are those of imaged's rsync service."""
+
+    host: str
+    port: int
+    node: str
+    secret: str = ""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The secret travels in the environment: an argument would be in every process list and log."""
+        return {"RSYNC_PROXY": f"{self.node}:{self.secret}@{self.host}:{self.port}"}
+
+
+class Verdict(Enum):
+    """What the end of an rsync means."""
+
+    DONE = "done"
+    AGAIN = "again"
+    FAILED = "failed"
+
+
+def sync_tree(
+    step: SyncTree,
+    root: Path,
+    source: Source,
+    processes: Processes,
+    *,
+    progress: Callable[[int], None],
+    say: Callable[[str], None],
+    sleep: Callable[[float], None],
+) -> None:
+    """Transfer until done. Files that arrived whole are not sent again. Raises CommandFailed with rsync's reasons.
+
+    ``progress`` is told bytes of the current attempt; ``say`` what a person in front of the machine should know.
+    """
+
+    def on_line(line: str) -> None:
+        count = transferred(line)
+        if count is None:
+            processes.log(f"  {line}")
+        else:
+            progress(count)
+
+    command = argv(step, inside(root, step.at))
+    for pause in (*PAUSES, None):
+        done = processes.stream(command, on_line, env=source.environment)
+        outcome, reason = verdict(done.code, done.errors, step.at)
+        if outcome is Verdict.DONE:
+            return
+        if outcome is Verdict.FAILED or pause is None:
+            raise failure(done, reason)
+        say(f"transfer of {step.at} interrupted ({reason}), again in {pause} s")
+        sleep(pause)
+
+
+def argv(step: SyncTree, place: Path) -> tuple[str, ...]:
+    """rsync for this step. Onto an empty filesystem of our own, deltas and temporary copies only cost time."""
+    keep = ("-rt", "--modify-window=2") if step.foreign else ("-aHAXS", "--numeric-ids")
+    return (
+        "rsync", *keep, "--whole-file", "--inplace", "--info=progress2", "--no-human-readable",
+        "--timeout=600", "--sockopts=SO_KEEPALIVE",
+        *(f"--exclude={pattern}" for pattern in step.exclude),
+        f"rsync://imaged/image{step.at.rstrip('/')}/", f"{place}/",
+    )  # fmt: skip
+
+
+def transferred(line: str) -> int | None:
+    """Bytes so far from a line of ``--info=progress2``; None for any other line."""
+    match = _PROGRESS.match(line)
+    return int(re.sub(r"\D", "", match[1])) if match else None
+
+
+def verdict(code: int, errors: str, at: str) -> tuple[Verdict, str]:
+    """What to do after rsync ended with ``code`` (negative: a signal) and printed ``errors``; and why, in words."""
+    if code == 0:
+        return Verdict.DONE, ""
+    if "No space left on device" in errors:
+        return Verdict.FAILED, f"the filesystem at {at} is full: the image needs more room than the layout gives it"
+    refused = re.search(r"bad response from proxy -- HTTP/\d\.\d (\d{3}) ?(.*)", errors)
+    if refused:
+        reason = f"the server answered {refused[1]} {refused[2]}".strip()
+        return (Verdict.AGAIN if refused[1].startswith("5") else Verdict.FAILED), reason
+    said = re.search(r"@ERROR: (.*)", errors)
+    if said:
+        return (Verdict.AGAIN if "max connections" in said[1] else Verdict.FAILED), f"the server says: {said[1]}"
+    if code < 0 or code in _NETWORK or code == _START:
+        return Verdict.AGAIN, f"rsync {ended(code)}"
+    if code == 23:
+        return Verdict.FAILED, "some files could not be transferred"
+    return Verdict.FAILED, f"rsync {ended(code)}"
+
+
+def failure(done: Completed, reason: str) -> CommandFailed:
+    """The error that a person sees, with the last lines that rsync printed."""
+    return CommandFailed(reason, where="rsync", hint="\n  ".join(tail(done.errors)))
