@@ -1,0 +1,197 @@
+"""The sockets of one interface for DHCP: what comes in by it, and answers to machines without an address. No decisions.
+
+One set per interface, bound to it (SO_BINDTODEVICE, socket(7)): a broadcast says nothing else about where it came
+from, and an answer to 255.255.255.255 must leave by that interface.
+"""
+
+import socket
+import struct
+from collections.abc import Callable
+from ipaddress import IPv4Address
+from typing import Any, Final, Protocol
+
+from attrs import frozen
+from twisted.internet.interfaces import IReadDescriptor
+from twisted.logger import Logger
+from zope.interface import implementer  # type: ignore[import-untyped]
+
+from imaged.daemon.interfaces import Interface
+from imaged.model.errors import ImagedError
+from imaged.planning.dhcp_reply import Broadcast, Destination, ToClient, ToHardware, ToRelay, ToSender
+from imaged.wire import udp
+
+_IP_PKTINFO: Final = 8  # <linux/in.h>; Python's socket module has no name for it yet
+_INFO: Final = struct.Struct("=i4s4s")  # struct in_pktinfo: interface, our address, (unused in sending)
+_ETH_P_IP: Final = 0x0800
+_EVERYBODY: Final = IPv4Address("255.255.255.255")
+_BATCH: Final = 64  # datagrams per turn of the reactor, so that a flood leaves time for everybody else
+_BUFFER: Final = 1 << 20  # bytes; the packets of a whole row of racks that was switched on at once
+_LARGEST: Final = 1 << 16
+
+
+@frozen
+class Ports:
+    """UDP ports: ``server`` 67, ``client`` 68; ``proxy`` 4011 where we are the boot server of a proxy, else None."""
+
+    server: int
+    client: int
+    proxy: int | None = None
+
+
+class Link(Protocol):
+    """An interface as the DHCP service sees it."""
+
+    @property
+    def interface(self) -> Interface: ...
+
+    def send(self, payload: bytes, to: Destination, *, on_proxy_port: bool = False) -> None:
+        """Send a UDP payload; a packet that cannot be sent is lost like any other."""
+
+
+Received = Callable[[Link, bytes, tuple[IPv4Address, int], bool], None]
+
+
+@implementer(IReadDescriptor)
+class _Reader:
+    """Feeds one socket's datagrams to a callback."""
+
+    def __init__(self, bound: socket.socket, received: Callable[[bytes, tuple[str, int]], None], lost: Any) -> None:
+        self._socket = bound
+        self._received = received
+        self._lost = lost
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def logPrefix(self) -> str:
+        return "dhcp"
+
+    def doRead(self) -> None:
+        for _ in range(_BATCH):
+            try:
+                payload, source = self._socket.recvfrom(_LARGEST)
+            except (BlockingIOError, ConnectionError):  # nothing left; or an ICMP error about an answer of ours
+                return
+            except OSError:
+                self._lost()  # the interface went away or down
+                return
+            self._received(payload, source)
+
+    def connectionLost(self, reason: object) -> None:
+        self._lost()
+
+
+class InterfaceSockets:
+    """The sockets of one interface: a ``Link``. Raises ImagedError when a port is taken or not permitted."""
+
+    _log = Logger()
+
+    def __init__(
+        self, interface: Interface, ports: Ports, source: IPv4Address, received: Received, reactor: Any
+    ) -> None:
+        """``source`` is the address of ours that answers come from. ``received`` must not raise."""
+        self.interface = interface
+        self.alive = True
+        self._ports = ports
+        self._source = source
+        self._reactor = reactor
+        self._sockets: dict[bool, socket.socket] = {}
+        self._readers: list[_Reader] = []
+        self._raw: socket.socket | None = None
+        try:
+            for on_proxy_port, port in ((False, ports.server), (True, ports.proxy)):
+                if port is not None:
+                    self._sockets[on_proxy_port] = _bound(interface, port)
+        except ImagedError:
+            self.close()
+            raise
+        self._raw = _raw(interface)
+        if self._raw is None:
+            self._log.info(
+                "DHCP on {name}: no raw socket, so answers to machines without an address are broadcast",
+                name=interface.name,
+            )
+        for on_proxy_port, bound in self._sockets.items():
+            self._read(bound, on_proxy_port, received)
+
+    def send(self, payload: bytes, to: Destination, *, on_proxy_port: bool = False) -> None:
+        """See ``Link``."""
+        if isinstance(to, ToHardware) and self._raw is not None:
+            ends = (self._source, self._ports.server), (to.address, self._ports.client)
+            frame_to = (self.interface.name, _ETH_P_IP, 0, 0, to.hardware)
+            self._lossy(lambda raw: raw.sendto(udp.datagram(*ends, payload), frame_to), self._raw)
+            return
+        # The kernel would answer from the interface's first address, which need not be the one we call ourselves.
+        info = _INFO.pack(self.interface.index, self._source.packed, b"\0" * 4)
+        ancillary = [(socket.IPPROTO_IP, _IP_PKTINFO, info)]
+        address, port = self._udp_end(to)
+        bound = self._sockets.get(on_proxy_port)
+        if bound is not None:
+            self._lossy(lambda it: it.sendmsg([payload], ancillary, 0, (str(address), port)), bound)
+
+    def close(self) -> None:
+        """Stop listening on this interface; safe to call again."""
+        self.alive = False
+        for reader in self._readers:
+            self._reactor.removeReader(reader)
+        for opened in (*self._sockets.values(), *([self._raw] if self._raw else [])):
+            opened.close()
+        self._readers, self._sockets, self._raw = [], {}, None
+
+    def _read(self, bound: socket.socket, on_proxy_port: bool, received: Received) -> None:
+        def arrived(payload: bytes, source: tuple[str, int]) -> None:
+            received(self, payload, (IPv4Address(source[0]), source[1]), on_proxy_port)
+
+        reader = _Reader(bound, arrived, self.close)
+        self._readers.append(reader)
+        self._reactor.addReader(reader)
+
+    def _udp_end(self, to: Destination) -> tuple[IPv4Address, int]:
+        match to:
+            case ToRelay(address):
+                return address, self._ports.server
+            case ToClient(address):
+                return address, self._ports.client
+            case ToSender(address, port):
+                return address, port
+            case Broadcast() | ToHardware():
+                return _EVERYBODY, self._ports.client
+
+    def _lossy(self, send: Callable[[socket.socket], object], through: socket.socket) -> None:
+        try:
+            send(through)
+        except OSError as error:
+            self._log.debug("DHCP on {name}: not sent: {error}", name=self.interface.name, error=error)
+
+
+def _bound(interface: Interface, port: int) -> socket.socket:
+    where = f"UDP port {port} on {interface.name}"
+    opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    try:
+        # Not SO_REUSEADDR: a second DHCP server on this interface shall be told, not share our packets.
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.name.encode() + b"\0")
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
+        opened.bind(("", port))
+    except OSError as error:
+        opened.close()
+        raise ImagedError(
+            f"cannot listen: {error.strerror}",
+            where=where,
+            hint="Is another DHCP server running? Ports below 1024 need root or CAP_NET_BIND_SERVICE.",
+        ) from None
+    return opened
+
+
+def _raw(interface: Interface) -> socket.socket | None:
+    """A packet socket (packet(7)) that only sends: protocol 0 receives nothing. None where it is not permitted."""
+    try:
+        opened = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, 0)
+    except PermissionError:
+        return None
+    try:
+        opened.bind((interface.name, 0))
+    except OSError:
+        opened.close()
+        return None
+    return opened

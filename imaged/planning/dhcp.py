@@ -1,0 +1,195 @@
+"""What to answer to a DHCP request, in authoritative and in proxy mode (RFC 2131, section 4.3; PXE 2.1)."""
+
+from ipaddress import IPv4Address
+
+from attrs import frozen
+
+from imaged.model.boot import BootOffer, LocalBoot
+from imaged.model.lease import Lease
+from imaged.model.net import Mac
+from imaged.model.settings import DhcpMode, Settings, Subnet
+from imaged.planning import boot, dhcp_reply
+from imaged.planning.dhcp_reply import Answer, Request
+from imaged.planning.leases import Applicant, LeaseBook
+from imaged.wire import dhcp_options as opt
+from imaged.wire.dhcp import NO_ADDRESS, Op
+from imaged.wire.dhcp_options import MessageType
+
+_MAX_HOPS = 16  # RFC 1542, section 4.1.1
+_MAX_RELAY_INFORMATION = 255  # one option's worth (RFC 3046, section 2.0); we must send it back in every answer
+
+
+@frozen
+class Decision:
+    """What follows from a request. ``leases`` are to be committed before ``answer`` leaves.
+
+    ``why`` is for the log, in one line; ``odd`` says that an administrator may want to know.
+    """
+
+    why: str
+    answer: Answer | None = None
+    leases: tuple[Lease, ...] = ()
+    odd: bool = False
+
+
+def decide(request: Request, book: LeaseBook, settings: Settings) -> Decision:
+    """The one answer to ``request``, or none. ``book`` then has the leases that the decision names."""
+    packet = request.packet
+    kind, mac = packet.get(opt.MESSAGE_TYPE), packet.mac
+    if packet.op is not Op.REQUEST or kind is None or mac is None:
+        return Decision("not a request of an Ethernet client")
+    if packet.hops > _MAX_HOPS:
+        return Decision(f"went through {packet.hops} relays")
+    if len(packet.raw(opt.RELAY_INFORMATION.code) or b"") > _MAX_RELAY_INFORMATION:
+        return Decision("relay information is too long")
+    next_boot = boot.decide(request.client, request.node, settings) if request.client else None
+    if settings.dhcp.mode is DhcpMode.PROXY:
+        return _as_proxy(kind, request, settings, next_boot)
+    if settings.dhcp.mode is not DhcpMode.AUTHORITATIVE or request.arrival.on_proxy_port:
+        return Decision("not served")
+    return _Exchange(request, book, settings, mac, next_boot).decide(kind)
+
+
+def link_subnets(request: Request, subnets: tuple[Subnet, ...]) -> tuple[Subnet, ...]:
+    """The subnets of the link that the client is on; several when the link is shared."""
+    packet = request.packet
+    if request.relayed:
+        selected = request.relay.get(opt.RELAY_LINK_SELECTION, b"")  # RFC 3527: the relay answers on another link
+        link = IPv4Address(selected) if len(selected) == 4 else packet.giaddr
+        return tuple(subnet for subnet in subnets if link in subnet.network)
+    if packet.ciaddr != NO_ADDRESS:
+        # It uses an address; when that came through a router, ours on the arriving interface say nothing about it.
+        return tuple(subnet for subnet in subnets if packet.ciaddr in subnet.network)
+    ours = [interface.ip for interface in request.arrival.addresses]
+    return tuple(subnet for subnet in subnets if any(address in subnet.network for address in ours))
+
+
+def _as_proxy(
+    kind: MessageType, request: Request, settings: Settings, next_boot: BootOffer | LocalBoot | None
+) -> Decision:
+    if not isinstance(next_boot, BootOffer):
+        return Decision("nothing to add to another server's offer")
+    if request.arrival.on_proxy_port:
+        if kind in (MessageType.REQUEST, MessageType.DISCOVER):
+            answer = dhcp_reply.boot_only(MessageType.ACK, request, settings, next_boot)
+            return Decision(f"told to boot {next_boot.program}", answer)
+    elif kind is MessageType.DISCOVER:
+        answer = dhcp_reply.boot_only(MessageType.OFFER, request, settings, next_boot)
+        return Decision(f"offered {next_boot.program}", answer)
+    return Decision(f"{kind.name} is for the server that gives addresses")
+
+
+@frozen
+class _Exchange:
+    """One request in authoritative mode."""
+
+    request: Request
+    book: LeaseBook
+    settings: Settings
+    mac: Mac
+    boot: BootOffer | LocalBoot | None
+
+    def decide(self, kind: MessageType) -> Decision:
+        if not self._subnets():
+            return Decision("no subnet of ours")
+        return {
+            MessageType.DISCOVER: self._discover,
+            MessageType.REQUEST: self._request,
+            MessageType.DECLINE: self._decline,
+            MessageType.RELEASE: self._release,
+            MessageType.INFORM: self._inform,
+        }.get(kind, lambda: Decision(f"{kind.name} is not for a server"))()
+
+    def _discover(self) -> Decision:
+        who, wanted = self._applicant(), self.request.packet.get(opt.REQUESTED_ADDRESS)
+        lease = self.book.offer(who, self.request.now, wanted)
+        subnet = who.subnet_of(lease.address) if lease else None
+        if lease is None or subnet is None:
+            pool = any(subnet.pool for subnet in who.subnets)
+            return Decision("no address left to offer" if pool else "no address reserved and no pool", odd=pool)
+        answer = dhcp_reply.grant(MessageType.OFFER, self.request, self.settings, subnet, lease.address, self.boot)
+        instead = who.reserved is not None and who.reserved != lease.address
+        return Decision(
+            f"offered {lease.address}{self._program()}"
+            + (f" because its own {who.reserved} is in use by another machine or not on this link" if instead else ""),
+            answer,
+            odd=instead,
+        )
+
+    def _request(self) -> Decision:
+        """The four states of RFC 2131, section 4.3.2, by what the packet has."""
+        packet = self.request.packet
+        server, wanted = packet.get(opt.SERVER_ID), packet.get(opt.REQUESTED_ADDRESS)
+        if server is not None and server not in dhcp_reply.server_ids(self.request, self.settings):
+            self.book.withdraw(self.mac, self.request.now)
+            return Decision(f"took the offer of {server}")
+        if packet.ciaddr != NO_ADDRESS:  # RENEWING by unicast, REBINDING by broadcast
+            return self._bind(packet.ciaddr, "renewed")
+        if wanted is None:
+            return Decision("asks for no address")
+        if server is not None:  # SELECTING
+            return self._bind(wanted, "given")
+        who = self._applicant()  # INIT-REBOOT: the moment at which a machine moves to its reserved address
+        if who.reserved not in (None, wanted) and self.book.may_have(who, who.reserved, self.request.now):
+            return self._refuse(wanted, f"{who.reserved} is reserved for it")
+        return self._bind(wanted, "confirmed")
+
+    def _bind(self, address: IPv4Address, verb: str) -> Decision:
+        who = self._applicant()
+        subnet = who.subnet_of(address)
+        if subnet is None:
+            return self._refuse(address, "wrong network")
+        # Nobody else gives addresses here, so a machine that we forgot may keep one that is free.
+        lease = self.book.bind(who, address, self.request.now)
+        if lease is None:
+            return self._refuse(address, "address is not available")
+        answer = dhcp_reply.grant(MessageType.ACK, self.request, self.settings, subnet, address, self.boot)
+        return Decision(f"{verb} {address} for {subnet.lease} s{self._program()}", answer, (lease,))
+
+    def _refuse(self, address: IPv4Address, why: str) -> Decision:
+        return Decision(f"refused {address}: {why}", dhcp_reply.refuse(self.request, self.settings, why))
+
+    def _decline(self) -> Decision:
+        address = self.request.packet.get(opt.REQUESTED_ADDRESS)
+        if address is None or not self._meant_for_us():
+            return Decision("DECLINE of nothing of ours")
+        leases = self.book.decline(self._applicant(), address, self.request.now)
+        if not leases:
+            return Decision(f"DECLINE of {address}, which is not its own", odd=True)
+        return Decision(f"declined {address}: another machine uses it", leases=leases, odd=True)
+
+    def _release(self) -> Decision:
+        address = self.request.packet.ciaddr
+        # The sender must have the address that it gives back; otherwise anybody could free anybody's.
+        genuine = self.request.relayed or self.request.arrival.source[0] == address
+        lease = self.book.release(self.mac, address, self.request.now) if genuine and self._meant_for_us() else None
+        return Decision(f"released {address}", leases=(lease,)) if lease else Decision("RELEASE of nothing of ours")
+
+    def _inform(self) -> Decision:
+        packet = self.request.packet
+        if packet.ciaddr == NO_ADDRESS:
+            return Decision("INFORM without an address")
+        answer = dhcp_reply.inform(self.request, self.settings, self._subnets()[0], self.boot)
+        return Decision(f"informed {packet.ciaddr}", answer)
+
+    def _subnets(self) -> tuple[Subnet, ...]:
+        return link_subnets(self.request, self.settings.dhcp.subnets)
+
+    def _applicant(self) -> Applicant:
+        ours = {self.settings.address, *(interface.ip for interface in self.request.arrival.addresses)}
+        reserved = self.request.node.address if self.request.node else None
+        return Applicant(
+            self.mac,
+            self._subnets(),
+            is_reserved=lambda address: address in ours or self.request.is_reserved(address),
+            reserved=None if reserved in ours else reserved,
+        )
+
+    def _meant_for_us(self) -> bool:
+        server = self.request.packet.get(opt.SERVER_ID)
+        return server is None or server in dhcp_reply.server_ids(self.request, self.settings)
+
+    def _program(self) -> str:
+        if isinstance(self.boot, BootOffer):
+            return f", boots {self.boot.program}"
+        return ", boots locally" if self.boot else ""
