@@ -20,6 +20,7 @@ from cattrs.gen import make_dict_structure_fn
 from cattrs.strategies import configure_tagged_union
 
 from imaged.model.errors import BadInput, ImagedError
+from imaged.model.layout import SizeSpec
 from imaged.model.names import ImageRef
 from imaged.model.net import AddressRange, Mac
 from imaged.model.plan import Step
@@ -61,6 +62,18 @@ def _bytes(value: Any, _: Any) -> Bytes:
 
 def _is_tuple(kind: Any) -> bool:
     return get_origin(kind) is tuple
+
+
+def _size_spec(fill: _Hook) -> _Hook:
+    """``512M`` is short for a size of exactly that much."""
+
+    def structure(value: Any, kind: Any) -> Any:
+        if type(value) in (int, str):
+            exactly = _bytes(value, Bytes)
+            return SizeSpec(exactly, exactly)
+        return fill(value, kind)
+
+    return structure
 
 
 def _sequence(converter: Converter) -> _Hook:
@@ -154,6 +167,7 @@ def _converter() -> Converter:
     for spelled, parse in _SPELLED.items():
         converter.register_structure_hook(spelled, _parsed(parse))
         converter.register_unstructure_hook(spelled, str)
+    converter.register_structure_hook(SizeSpec, _size_spec(converter.get_structure_hook(SizeSpec)))
     configure_tagged_union(Step, converter, tag_name="step")
     converter.register_structure_hook(Step, _step(converter.get_structure_hook(Step)))
     return converter
@@ -172,8 +186,24 @@ def to_json(value: Any, *, indent: int | None = None) -> str:
     return json.dumps(to_plain(value), indent=indent, sort_keys=True)
 
 
-def decode(data: Any, kind: type[T]) -> tuple[T | None, tuple[str, ...]]:
-    """A ``kind`` from plain data and no faults, or None and every fault as ``path: what is wrong``."""
+@attrs.frozen
+class Fault:
+    """What is wrong with the value at ``path`` (``disks[0].size.min``; empty: the whole)."""
+
+    path: str
+    text: str
+
+    def below(self, at: str) -> "Fault":
+        """The same fault where the decoded value is itself a part, at ``at``."""
+        dot = "." if at and self.path and not self.path.startswith("[") else ""
+        return Fault(f"{at}{dot}{self.path}", self.text)
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.text}" if self.path else self.text
+
+
+def decode(data: Any, kind: type[T]) -> tuple[T | None, tuple[Fault, ...]]:
+    """A ``kind`` from plain data and no faults, or None and every fault."""
     try:
         return _CONVERTER.structure(data, kind), ()
     except Exception as error:  # cattrs raises groups; hooks and the parsers of texts raise single faults
@@ -184,7 +214,7 @@ def from_plain(data: Any, kind: type[T], *, where: str = "") -> T:
     """Build a ``kind`` from plain data. Raises BadInput that names every fault and its path."""
     value, faults = decode(data, kind)
     if faults:
-        raise BadInput("\n  ".join(faults), where=where)
+        raise BadInput("\n  ".join(map(str, faults)), where=where)
     return cast(T, value)
 
 
@@ -221,8 +251,8 @@ def _list_known(known: list[str]) -> str:
     return f" (known: {', '.join(known)})" if known else ""
 
 
-def _plainly(fault: str) -> str:
+def _plainly(fault: str) -> Fault:
     """cattrs says ``text @ $.disks[0].id``; people read ``disks[0].id: text``."""
     text, _, path = fault.rpartition(" @ ")
     path = re.sub(r"\['?([^]']+)'?\]", lambda m: f"[{m[1]}]", path.removeprefix("$").removeprefix("."))
-    return f"{path}: {text}" if path else text
+    return Fault(path, text)

@@ -8,7 +8,7 @@ from enum import Enum
 from attrs import field, frozen
 
 from imaged.model.hardware import Bus
-from imaged.model.size import SizeBounds
+from imaged.model.size import Bytes, SizeBounds
 
 
 class Label(Enum):
@@ -56,34 +56,49 @@ class BootFirmware(Enum):
 
 @frozen
 class Match:
-    """Conditions on a disk; all must hold. Texts are shell globs on what udev says; None: any."""
+    """Conditions on a disk; all must hold. A tuple lists values of which one must, empty: any.
+
+    Texts are shell globs, read without regard to case: ``model`` and ``vendor`` on udev's ID_MODEL and ID_VENDOR
+    (a blank and ``_`` are the same), ``serial`` on ID_SERIAL_SHORT, ``wwn`` on ID_WWN, ``path`` on ID_PATH.
+    ``sector`` is the logical sector size in bytes.
+    """
 
     bus: tuple[Bus, ...] = ()
     rotational: bool | None = None
     removable: bool = False
     size: SizeBounds | None = None
-    model: str | None = None
-    vendor: str | None = None
-    serial: str | None = None
-    wwn: str | None = None
-    path: str | None = None
+    model: tuple[str, ...] = ()
+    vendor: tuple[str, ...] = ()
+    serial: tuple[str, ...] = ()
+    wwn: tuple[str, ...] = ()
+    path: tuple[str, ...] = ()
     sector: int | None = None
     pick: Pick | None = None
 
 
+class Cap(Enum):
+    """What else limits a size: ``ram`` is the memory of the node."""
+
+    RAM = "ram"
+
+
 @frozen
 class SizeSpec:
-    """Wanted size in bytes. ``cap: ram`` limits ``max`` to the memory of the node (for swap)."""
+    """Wanted size in bytes (repart.d(5)). ``cap`` lowers ``max``, never below ``min``; ``weight`` 0: min."""
 
-    min: int = 0
-    max: int | None = None
+    min: Bytes = Bytes(0)
+    max: Bytes | None = None
     weight: int = 1000
-    cap: str = ""
+    cap: Cap | None = None
 
 
 @frozen
 class Partition:
-    """One wanted partition. ``fs`` and ``mount`` are empty for those that carry neither."""
+    """One wanted partition. ``fs`` and ``mount`` are empty for those that carry neither.
+
+    ``id`` is also the partition's name in a GPT. Where space is short, those of the numerically highest ``priority``
+    above 0 are left out first.
+    """
 
     id: str
     role: Role

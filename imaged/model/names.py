@@ -35,6 +35,16 @@ def image_name(text: str) -> str:
     return text
 
 
+def layout_name(text: str) -> str:
+    """A layout: the name of its file without ``.yaml``, safe as one path component. Raises BadInput."""
+    if not _IMAGE.fullmatch(text) or ".." in text:
+        raise BadInput(
+            f"{_shown(text)} is not a layout name",
+            hint="Use 1 to 64 of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit.",
+        )
+    return text
+
+
 def channel_name(text: str) -> str:
     """A channel: like an image name, but never a number, so that it cannot be taken for a version."""
     if text.isdigit() or not _IMAGE.fullmatch(text) or ".." in text:

@@ -1,0 +1,144 @@
+"""Where on a disk each partition lies: the room that the partition table leaves, the sizes, the alignment."""
+
+from collections.abc import Mapping
+
+from imaged.model.errors import CannotPlan
+from imaged.model.hardware import Disk
+from imaged.model.layout import Cap, DiskSpec, Filesystem, Label, Partition, Role
+from imaged.model.plan import PlannedPartition
+from imaged.model.size import MIB, format_size
+from imaged.planning.sizes import Demand, Rules, allocate
+
+_SECTORS = (512, 1024, 2048, 4096)  # what both Linux and libparted can make a table on
+_GPT_BACKUP = 33  # LBAs at the end: 32 of entries, 1 header (UEFI 2.10, section 5.3.1); fewer on 4Kn, never more
+_MBR_LBAS = 2**32  # start and length of an MBR entry are 32-bit LBAs
+_FIRST = MIB  # also behind the GPT (34 LBAs, at most 136 KiB) and the gap where GRUB lies on msdos
+
+
+def place(
+    spec: DiskSpec, disk: Disk, *, needs: Mapping[str, int], memory: int, grain: int = MIB
+) -> tuple[PlannedPartition, ...]:
+    """The partitions of ``spec`` on ``disk``, in order, ``name`` being the id in the layout; bytes throughout.
+
+    ``needs`` maps mount points to the bytes of the image that land on the filesystem there; ``memory`` is the node's,
+    ``grain`` the alignment (raised to the disk's physical sector). Partitions that priority left out are missing.
+    Raises CannotPlan before anything is written when the disk is too small (naming the missing bytes) or cannot
+    carry such a table.
+    """
+    where = str(disk)
+    _refuse_sectors(disk, where)
+    grain = _aligned_up(grain, max(disk.physical_sector, disk.logical_sector))
+    start = _aligned_up(_FIRST, grain)
+    end = _end(spec.label, disk, where) // grain * grain
+    demands = tuple(_demand(partition, disk, needs, memory) for partition in spec.partitions)
+    for demand in demands:
+        if demand.max is not None and demand.min > demand.max:
+            raise CannotPlan(_too_narrow(demand), where=where, hint=demand.why)
+    try:
+        sizes = allocate(demands, max(end - start, 0), Rules(grain=grain))
+    except CannotPlan as error:
+        raise CannotPlan(f"too small for the layout: {error.what}", where=where, hint=error.hint) from None
+    return _placed(spec, sizes, start)
+
+
+def _refuse_sectors(disk: Disk, where: str) -> None:
+    if disk.logical_sector not in _SECTORS or disk.physical_sector <= 0 or disk.physical_sector % disk.logical_sector:
+        raise CannotPlan(
+            f"sectors of {disk.logical_sector} bytes ({disk.physical_sector} physical) can carry no partition table",
+            where=where,
+            hint="Disks from storage arrays come with 520 or 528: sg_format(8) makes them 512 or 4096.",
+        )
+
+
+def _end(label: Label, disk: Disk, where: str) -> int:
+    """First byte that no partition may use."""
+    if label is Label.GPT:
+        return disk.size - _GPT_BACKUP * disk.logical_sector
+    limit = _MBR_LBAS * disk.logical_sector
+    if disk.size > limit:
+        raise CannotPlan(
+            f"msdos reaches {format_size(limit)} only, the disk has {format_size(disk.size)}",
+            where=where,
+            hint="Use label: gpt in the layout.",
+        )
+    return disk.size
+
+
+def _demand(partition: Partition, disk: Disk, needs: Mapping[str, int], memory: int) -> Demand:
+    size = partition.size
+    used = needs.get(partition.mount, 0) if partition.mount else 0
+    floor, why = floor_of(partition, used, disk.logical_sector)
+    low: int = max(size.min, floor)
+    high: int | None = size.max
+    if size.cap is Cap.RAM:
+        high = max(low, memory if high is None else min(high, memory))
+    # Without its partition the content would land on another filesystem, which did not reckon with it.
+    priority = min(partition.priority, 0) if used else partition.priority
+    # What cannot grow has no part in the weights: 1 and 8 of the others shall mean a ninth and the rest.
+    weight = 0 if high == low else size.weight
+    return Demand(partition.id, low, high, weight, priority, why if floor >= size.min else "")
+
+
+def floor_of(partition: Partition, used: int, sector: int) -> tuple[int, str]:
+    """Least bytes this partition can work with, and why. ``used`` bytes of the image land on it."""
+    if partition.fs is None:
+        least = 10 * 4096 if partition.role is Role.SWAP else 1  # mkswap(8) refuses less than 10 pages
+        return max(least, MIB), ""
+    least, overhead = _COSTS[partition.fs](used, sector)
+    if not used:
+        return least, f"the least that {partition.fs.value} works with"
+    floor = used * 115 // 100 + overhead
+    if floor <= least:
+        return least, f"the least that {partition.fs.value} works with"
+    return (
+        floor,
+        f"the image has {format_size(used)} there; with 15 % to spare and what {partition.fs.value} itself takes",
+    )
+
+
+def _ext4(used: int, sector: int) -> tuple[int, int]:
+    """A journal (mke2fs: 64 MiB up to 16 GiB, 1/64 of more), 256-byte inodes for each 16 KiB, 5 % for root alone.
+
+    Those 5 % are root's, which is who writes the image; the room they leave later is the 15 %.
+    """
+    return 16 * MIB, 66 * MIB + used // 25
+
+
+def _xfs(used: int, sector: int) -> tuple[int, int]:
+    """mkfs.xfs since 5.19 refuses less than 300 MB; its log is 64 MiB at least, 1/2048 of large ones."""
+    return 300 * MIB, 80 * MIB + used // 50
+
+
+def _btrfs(used: int, sector: int) -> tuple[int, int]:
+    """mkfs.btrfs wants 109 MiB; metadata is written twice, in chunks of up to 256 MiB."""
+    return 128 * MIB, 544 * MIB + used // 25
+
+
+def _vfat(used: int, sector: int) -> tuple[int, int]:
+    """FAT32 has at least 65525 clusters, of one sector or more; some firmware reads nothing smaller."""
+    return -(-(65525 * sector + MIB) // MIB) * MIB, MIB + used // 50
+
+
+_COSTS = {Filesystem.EXT4: _ext4, Filesystem.XFS: _xfs, Filesystem.BTRFS: _btrfs, Filesystem.VFAT: _vfat}
+
+
+def _too_narrow(demand: Demand) -> str:
+    missing = demand.min - (demand.max or 0)
+    return (
+        f"{demand.name} must have {format_size(demand.min)} and the layout gives it {format_size(demand.max or 0)} "
+        f"at most: {format_size(missing)} are missing ({missing} bytes)"
+    )
+
+
+def _placed(spec: DiskSpec, sizes: tuple[int | None, ...], start: int) -> tuple[PlannedPartition, ...]:
+    planned: list[PlannedPartition] = []
+    for partition, size in zip(spec.partitions, sizes, strict=True):
+        if size is not None:
+            number = len(planned) + 1
+            planned.append(PlannedPartition(number, partition.id, partition.role, start, size, partition.fs))
+            start += size
+    return tuple(planned)
+
+
+def _aligned_up(amount: int, step: int) -> int:
+    return -(-amount // step) * step
