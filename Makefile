@@ -73,6 +73,10 @@ $(DEMO)/image.stamp: images/debian-12.yaml imaged/planning/build.py | install $(
 ramdisk: $(DEMO)/image.stamp
 	$(IMAGED) mkramdisk --kernel image:debian-12
 
+.PHONY: golden
+golden: $(VENV)/installed  ## Write the golden files of the tests anew; review the diff
+	UPDATE_GOLDEN=1 $(BIN)/python -m pytest -q tests/planning tests/cli
+
 .PHONY: clean
 clean:  ## Remove the Python environment and everything cached
 	rm -rf $(VENV) build *.egg-info $(IMAGED_CACHE)

@@ -56,7 +56,7 @@ class NodeApi:
         return self._provisioning.boot_script(Mac.parse(mac), uuid)
 
     @app.route("/boot/<path:name>", methods=["GET", "HEAD"])
-    def boot_file(self, request: Request, name: str) -> File:
+    def boot_file(self, request: Request, name: str) -> Any:
         """Boot loader, kernel, ramdisk; ranges and HEAD included."""
         return File(str(find_beneath(self._boot, name)), defaultType="application/octet-stream")
 
@@ -115,6 +115,7 @@ class NodeApi:
 
 def _raw(request: Request) -> bytes:
     """The body, which Twisted keeps in memory or in a temporary file by its size."""
+    assert request.content is not None  # set before a request is rendered
     data: bytes = request.content.read(_LIMIT + 1)
     if len(data) > _LIMIT:
         raise BadInput(f"a body of more than {_LIMIT} bytes")

@@ -49,7 +49,7 @@ class Provisioning:
         """What iPXE runs on this machine: the installer with a fresh token, or its own disk."""
         node = self.nodes.find(mac, uuid)
         if node is None or node.action is not BootAction.INSTALL:
-            return self._templates.render("boot/local.ipxe", name=node.name if node else mac)
+            return self._templates.render("boot/local.ipxe", machine=node.name if node else str(mac))
         version = self.images.resolve(node.image)
         token = self._tokens.mint(node.name, self._clock() + self._settings.token_lifetime)
         return self._templates.render(

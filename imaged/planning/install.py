@@ -9,7 +9,7 @@ from attrs import frozen
 from imaged.model.codec import to_json
 from imaged.model.hardware import Disk, Inventory
 from imaged.model.image import Version
-from imaged.model.layout import BootFirmware, DiskSpec, Filesystem, Label, Layout, Partition, Role
+from imaged.model.layout import BootFirmware, DiskSpec, Filesystem, Layout, Partition, Role
 from imaged.model.node import Node
 from imaged.model.plan import (
     InstallPlan,
@@ -31,6 +31,7 @@ from imaged.planning.fixups.order import BOOTLOADER, FIXUPS, apply
 from imaged.planning.fixups.target import PlannedFilesystem, PlannedSwap, Target
 from imaged.planning.identity import filesystem_uuid, swap_uuid
 from imaged.planning.layout import check
+from imaged.planning.layout_rules import starts_by_bios, starts_by_uefi
 from imaged.planning.place import place
 
 
@@ -119,21 +120,13 @@ def _target(
         server=site.server,
         filesystems=filesystems,
         swaps=swaps,
-        boot_disks=tuple(disk.disk.path for disk in filled if _starts_by_bios(disk)),
-        bios="i386-pc" in platforms and firmware is not BootFirmware.UEFI and any(map(_starts_by_bios, filled)),
-        uefi="x86_64-efi" in platforms and firmware is not BootFirmware.BIOS,
+        boot_disks=tuple(disk.disk.path for disk in filled if starts_by_bios((disk.spec,))),
+        bios="i386-pc" in platforms and firmware is not BootFirmware.UEFI and starts_by_bios(layout.disks),
+        uefi="x86_64-efi" in platforms and firmware is not BootFirmware.BIOS and starts_by_uefi(layout.disks),
         boot=layout.boot,
         dns=site.dns,
         domain=site.domain,
     )
-
-
-def _starts_by_bios(filled: _Filled) -> bool:
-    """GRUB's core image needs a BIOS boot partition on GPT, the gap behind the MBR otherwise."""
-    roles = {partition.role for partition in filled.spec.partitions}
-    if filled.spec.label is Label.MSDOS:
-        return bool(roles & {Role.ROOT, Role.BOOT})
-    return Role.BIOS_GRUB in roles
 
 
 def _phases(target: Target, version: Version, filled: tuple[_Filled, ...]) -> tuple[Phase, ...]:
