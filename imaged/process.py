@@ -11,6 +11,7 @@ from attrs import frozen
 from imaged.model.errors import CommandFailed
 
 _TAIL = 15  # lines of a failed command's output that a person is shown
+_GRACE = 3  # seconds that a child has to clean up when we are interrupted
 
 
 @frozen
@@ -77,7 +78,7 @@ def stream(
                 on_line(line.rstrip("\n"))
                 last = [*last[-_TAIL:], line]
         except BaseException:
-            child.terminate()
+            _end(child)
             raise
     if child.returncode:
         raise failure(argv, child.returncode, "".join(last))
@@ -99,6 +100,15 @@ def start(argv: Sequence[str], *, output: Path, env: Mapping[str, str] | None = 
         raise CommandFailed(f"{argv[0]} is not installed", hint=f"Install the package that has {argv[0]}.") from None
     except OSError as error:
         raise CommandFailed(f"{argv[0]} did not start: {error.strerror}") from None
+
+
+def _end(child: subprocess.Popen[str]) -> None:
+    """Ask, then insist: unshare(1) for one holds SIGTERM back while its own child runs."""
+    child.terminate()
+    try:
+        child.wait(_GRACE)
+    except subprocess.TimeoutExpired:
+        child.kill()
 
 
 def failure(argv: Sequence[str], code: int, said: str) -> CommandFailed:

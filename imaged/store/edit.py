@@ -1,0 +1,71 @@
+"""Carries out the steps of a plan on a tree in the store. The tree's own links never lead a step out of it."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from imaged.model.errors import CommandFailed
+from imaged.model.plan import CheckFile, MakeLink, RemovePath, RunInTarget, WriteFile
+from imaged.store.tree import Tree
+
+
+def apply(
+    tree: Tree,
+    step: WriteFile | RemovePath | MakeLink | RunInTarget | CheckFile,
+    run: Callable[[RunInTarget], None],
+) -> None:
+    """Carry out one step; ``run`` runs a program in the tree. Raises CommandFailed for a check that does not hold."""
+    match step:
+        case WriteFile(path, content, mode):
+            _write(_place(tree, path), content, int(mode, 8))
+        case MakeLink(path, target):
+            at = _place(tree, path)
+            at.unlink(missing_ok=True)
+            at.symlink_to(target)
+        case RemovePath(path):
+            for at in list(tree.glob(path)):
+                _remove(at)
+        case CheckFile():
+            _check(tree, step)
+        case RunInTarget():
+            run(step)
+
+
+def _place(tree: Tree, path: str) -> Path:
+    """Where a new file goes: its directory is made, a link in its own place is not followed."""
+    directory, _, name = path.rpartition("/")
+    parent = tree.locate(directory)
+    if parent is None:
+        raise CommandFailed("the links on the way lead in a circle", where=path)
+    parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+    return parent / name
+
+
+def _write(at: Path, content: str, mode: int) -> None:
+    beside = at.with_name(f".{at.name}.imaged")
+    with open(beside, "w", encoding="utf-8", opener=_private) as file:
+        file.write(content)
+    beside.chmod(mode)
+    beside.replace(at)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _remove(at: Path) -> None:
+    if at.is_dir() and not at.is_symlink():
+        shutil.rmtree(at)
+    else:
+        at.unlink()
+
+
+def _check(tree: Tree, step: CheckFile) -> None:
+    at = tree.locate(step.path)
+    if at is None or not at.is_file() or not at.stat().st_size:
+        raise CommandFailed("is missing or empty in the tree", where=step.path)
+    if step.mode and at.stat().st_mode & 0o7777 != int(step.mode, 8):
+        raise CommandFailed(f"does not have mode {step.mode}", where=step.path)
+    if step.contains and step.contains not in at.read_text(encoding="utf-8", errors="replace"):
+        raise CommandFailed(f"does not say {step.contains!r}", where=step.path)

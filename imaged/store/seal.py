@@ -1,0 +1,144 @@
+"""Reads a tree into manifest entries: one walk, every regular file hashed once, all cores at work.
+
+hashlib lets go of the interpreter lock for blocks above 2047 bytes, so threads are enough for the hashing itself.
+"""
+
+import hashlib
+import os
+import stat
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from attrs import evolve, frozen
+
+from imaged.model.errors import Conflict
+from imaged.store.manifest import Entry, Kind
+
+_BLOCK = 1 << 20
+_BATCH = 4 << 20  # bytes handed to a thread at once: small files in bundles, or their hand-over costs more than they do
+_KINDS = {
+    stat.S_IFREG: Kind.FILE, stat.S_IFDIR: Kind.DIRECTORY, stat.S_IFLNK: Kind.LINK, stat.S_IFCHR: Kind.CHARACTER,
+    stat.S_IFBLK: Kind.BLOCK, stat.S_IFIFO: Kind.FIFO, stat.S_IFSOCK: Kind.SOCKET,
+}  # fmt: skip
+
+
+@frozen
+class Sealed:
+    """The entries of a tree in the order of the manifest; ``bytes`` is the sum of file sizes, hard links once."""
+
+    entries: tuple[Entry, ...]
+    bytes: int
+
+
+@frozen
+class _Found:
+    """``inode`` tells the hard links of one file from others; a tree is on one filesystem."""
+
+    entry: Entry
+    inode: int
+
+
+def read_tree(root: Path, *, workers: int | None = None, on_hashed: Callable[[int], None] | None = None) -> Sealed:
+    """Walk and hash the tree below ``root``.
+
+    ``on_hashed`` is called with the number of files hashed since it was called last. Raises Conflict when a
+    filesystem is mounted inside the tree or a file changes under our hands.
+    """
+    base = os.fsencode(root)
+    found = list(_walk(base))
+    firsts: dict[int, int] = {}
+    for index, each in enumerate(found):
+        if each.entry.kind is Kind.FILE:
+            firsts.setdefault(each.inode, index)
+    digests: dict[int, str] = {}
+    with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
+        batches = _batches([found[index] for index in firsts.values()])
+        for hashed in pool.map(lambda batch: [(each.inode, _digest(base, each.entry)) for each in batch], batches):
+            digests.update(hashed)
+            if on_hashed:
+                on_hashed(len(hashed))
+    return Sealed(tuple(_finished(found, digests)), sum(found[index].entry.size for index in firsts.values()))
+
+
+def _walk(base: bytes) -> Iterator[_Found]:
+    """Depth first, names in byte order, directories before what they hold."""
+    device = os.lstat(base).st_dev
+    todo = [(b".", base)]
+    while todo:
+        name, path = todo.pop()
+        status = os.lstat(path)
+        if status.st_dev != device:
+            raise Conflict("a filesystem is mounted inside the tree", where=os.fsdecode(path), hint="Unmount it first.")
+        yield _Found(_entry(name, path, status), status.st_ino)
+        if stat.S_ISDIR(status.st_mode):
+            prefix = b"" if name == b"." else name + b"/"
+            names = sorted(os.listdir(path), reverse=True)  # noqa: PTH208 - bytes, as no Path can be
+            todo += [(prefix + name, path + b"/" + name) for name in names]
+
+
+def _entry(name: bytes, path: bytes, status: os.stat_result) -> Entry:
+    kind = _KINDS[stat.S_IFMT(status.st_mode)]
+    special = kind in (Kind.CHARACTER, Kind.BLOCK)
+    return Entry(
+        path=os.fsdecode(name),
+        kind=kind,
+        mode=stat.S_IMODE(status.st_mode),
+        uid=status.st_uid,
+        gid=status.st_gid,
+        time=status.st_mtime_ns,
+        size=status.st_size if kind is Kind.FILE else 0,
+        target=os.fsdecode(os.readlink(path)) if kind is Kind.LINK else "",  # noqa: PTH115 - bytes
+        device=(os.major(status.st_rdev), os.minor(status.st_rdev)) if special else None,
+        links=1 if kind is Kind.DIRECTORY else status.st_nlink,
+        xattrs=_xattrs(path),
+    )
+
+
+def _xattrs(path: bytes) -> tuple[tuple[str, bytes], ...]:
+    names = os.listxattr(path, follow_symlinks=False)
+    return tuple((name, os.getxattr(path, name, follow_symlinks=False)) for name in sorted(names)) if names else ()
+
+
+def _batches(files: list[_Found]) -> Iterator[list[_Found]]:
+    batch: list[_Found] = []
+    size = 0
+    for each in files:
+        batch.append(each)
+        size += each.entry.size + 4096
+        if size >= _BATCH:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _digest(base: bytes, entry: Entry) -> str:
+    """sha256 of a file, in hex. Raises Conflict when it is not the file that the walk saw."""
+    path = base + b"/" + os.fsencode(entry.path)
+    hashed = hashlib.sha256()
+    length = 0
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        while block := os.read(descriptor, min(_BLOCK, entry.size - length + 1)):
+            hashed.update(block)
+            length += len(block)
+            if length > entry.size:
+                break
+    finally:
+        os.close(descriptor)
+    if length != entry.size:
+        raise Conflict("changed while it was sealed", where=os.fsdecode(path), hint="Stop what writes there.")
+    return hashed.hexdigest()
+
+
+def _finished(found: list[_Found], digests: dict[int, str]) -> Iterator[Entry]:
+    """Entries with their digests, and hard links numbered in the order of the manifest."""
+    groups: dict[int, int] = {}
+    for each in found:
+        entry = each.entry
+        if entry.links > 1:
+            entry = evolve(entry, group=groups.setdefault(each.inode, len(groups) + 1))
+        if entry.kind is Kind.FILE:
+            entry = evolve(entry, sha256=digests[each.inode])
+        yield entry
