@@ -1,0 +1,78 @@
+"""``imaged mkramdisk``: build the boot ramdisk and fetch the boot loaders."""
+
+import os
+import platform
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from imaged.cli.context import Context
+from imaged.model.boot import LOADERS
+from imaged.model.names import ImageRef
+from imaged.model.size import format_size
+from imaged.ramdisk.build import Order, Result, build
+from imaged.ramdisk.kernel import KernelChoice
+from imaged.ramdisk.trees import DEFAULT_CACHE, Cache
+from imaged.store.images import Images
+from imaged.store.paths import shipped
+
+
+@click.command("mkramdisk")
+@click.option(
+    "--kernel",
+    default="debian",
+    show_default=True,
+    help="debian, debian:PACKAGE, host, image:NAME[@VERSION], or the path of a .deb or of a tree with a kernel.",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Put ramdisk/ and loaders/ below this directory instead of the state's boot directory.",
+)
+@click.option("--mirror", default="", help="URL of a Debian archive, instead of the usual one.")
+@click.option("--refresh", is_flag=True, help="Fetch all packages again, for newer ones.")
+@click.pass_obj
+def command(context: Context, kernel: str, output: Path | None, mirror: str, refresh: bool) -> None:
+    """Build the boot ramdisk: kernel, tools and the agent that installs nodes. Also puts boot loaders in place.
+
+    Packages are kept in /var/cache/imaged (or where IMAGED_CACHE says) and fetched once. When nothing has changed
+    since the last time, nothing is done.
+    """
+    started = time.monotonic()
+    console = Console(highlight=False)
+    arch = platform.machine()
+    order = Order(
+        KernelChoice.parse(kernel, arch=arch), arch, shipped("installer"), output or context.state.boot,
+        platform.release(), mirror, refresh,
+    )  # fmt: skip
+
+    def image_tree(ref: ImageRef) -> Path:
+        images = Images(context.state.images)
+        return images.tree(images.resolve(ref))
+
+    def say(line: str) -> None:
+        console.print(f"  {line}", style="dim", markup=False, soft_wrap=True)
+
+    cache = Cache(Path(os.environ.get("IMAGED_CACHE") or DEFAULT_CACHE).absolute())
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    result = build(order, cache, image_tree, created, say)
+    console.print(summary(result, time.monotonic() - started), markup=False, soft_wrap=True)
+
+
+def summary(result: Result, seconds: float) -> str:
+    """What a person is told at the end."""
+    ramdisk = result.ramdisk
+    done = f"built in {seconds:.0f} s" if result.changed else f"unchanged since {ramdisk.created}"
+    missing = [arch.value for arch in LOADERS if arch not in result.loaders]
+    served = [LOADERS[arch].rpartition("/")[2] for arch in LOADERS if arch in result.loaders]
+    return "\n".join(
+        (
+            f"{result.path}: {done}",
+            f"kernel {ramdisk.kernel} from {ramdisk.source}, {format_size(ramdisk.vmlinuz)}",
+            f"ramdisk {format_size(ramdisk.initrd)} ({ramdisk.compression}), {format_size(ramdisk.unpacked)} unpacked",
+            f"boot loaders: {', '.join(served)}" + (f"; none for {', '.join(missing)}" if missing else ""),
+        )
+    )

@@ -1,0 +1,204 @@
+"""Builds a ramdisk from its inputs and puts it where it is served; does nothing when they are those of the last one."""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from attrs import frozen
+
+from imaged.model.boot import RAMDISK_DIR, Arch
+from imaged.model.codec import from_json, to_json
+from imaged.model.errors import BadInput, ImagedError, NotFound
+from imaged.model.names import ImageRef
+from imaged.ramdisk import agent, cpio, loaders, toolset
+from imaged.ramdisk.kernel import KernelChoice, KernelFiles, Source, find_kernel
+from imaged.ramdisk.trees import Bind, Cache, Say, digest, run_inside
+
+_FACTS = "ramdisk.json"
+
+
+@frozen
+class Order:
+    """What is wanted. ``agent`` is the directory of the package ``installer``; ``boot`` gets ramdisk and loaders.
+
+    ``release`` is the running kernel's, for ``host``. ``renew``: fetch every package again.
+    """
+
+    kernel: KernelChoice
+    arch: str
+    agent: Path
+    boot: Path
+    release: str = ""
+    mirror: str = ""
+    renew: bool = False
+
+
+@frozen
+class Ramdisk:
+    """What was built, as ``ramdisk.json`` says it. Sizes in bytes, ``created`` ISO 8601 UTC."""
+
+    arch: str
+    kernel: str
+    source: str
+    created: str
+    vmlinuz: int
+    initrd: int
+    unpacked: int
+    compression: str
+    inputs: str
+
+
+@frozen
+class Result:
+    """``changed``: a new ramdisk was put in place. ``loaders`` are all that are there now."""
+
+    ramdisk: Ramdisk
+    path: Path
+    changed: bool
+    loaders: tuple[Arch, ...]
+
+
+def build(order: Order, cache: Cache, image_tree: Callable[[ImageRef], Path], created: str, say: Say) -> Result:
+    """Carry out ``order``. ``image_tree`` finds an image's tree. Raises ImagedError; then all is as it was before."""
+    with cache.hold(say), _plain_errors():
+        tools_recipe = toolset.recipe(order.mirror)
+        tools = cache.tree(tools_recipe, say, renew=order.renew)
+        kernel = _kernel(order, cache, tools, image_tree, say)
+        files = agent.agent_files(order.agent)
+        module = toolset.module_files()
+        base_key = toolset.base_key(tools_recipe, kernel, module)
+        inputs = digest(base_key, agent.files_key(files), order.arch)
+        found = _loaders(order, cache, say)
+        loaders.install(found, order.boot)
+        path = order.boot / RAMDISK_DIR / order.arch
+        current = read_ramdisk(path)
+        if current and current.inputs == inputs and not order.renew:
+            return Result(current, path, False, tuple(found))
+
+        def make_base(target: Path) -> None:
+            say(f"packing the ramdisk of kernel {kernel.version} (dracut)")
+            toolset.build_base(tools, kernel, module, target)
+
+        base = cache.keep(base_key, make_base, renew=order.renew)
+        say("adding the agent")
+        with cache.scratch() as scratch:
+            layer = agent.layer(tools, files, scratch)
+        with _new_directory(path) as fresh:
+            shutil.copyfile(kernel.image, fresh / "vmlinuz")
+            size = write_initrd(base / "base.img", layer, fresh / "initrd.img")
+            ramdisk = Ramdisk(
+                order.arch, kernel.version, str(order.kernel), created, (fresh / "vmlinuz").stat().st_size, size,
+                int((base / "unpacked").read_text()), kernel.compression(), inputs,
+            )  # fmt: skip
+            (fresh / _FACTS).write_text(to_json(ramdisk, indent=2) + "\n")
+        cache.prune()
+        return Result(ramdisk, path, True, tuple(found))
+
+
+def read_ramdisk(path: Path) -> Ramdisk | None:
+    """The ramdisk in directory ``path``, or None where there is none that is whole."""
+    try:
+        ramdisk = from_json((path / _FACTS).read_bytes(), Ramdisk)
+        sizes = [(path / name).stat().st_size for name in ("vmlinuz", "initrd.img")]
+    except (OSError, BadInput):
+        return None
+    return ramdisk if sizes == [ramdisk.vmlinuz, ramdisk.initrd] else None
+
+
+def write_initrd(base: Path, layer: bytes, target: Path) -> int:
+    """Base and layer one after another, each beginning where the kernel looks for one; returns the size in bytes.
+
+    The end is aligned too: a boot script may append an archive of its own.
+    """
+    shutil.copyfile(base, target)
+    with target.open("ab") as out:
+        out.write(bytes(-out.tell() % cpio.ALIGNMENT) + cpio.padded(layer))
+        return out.tell()
+
+
+def _kernel(order: Order, cache: Cache, tools: Path, image_tree: Callable[[ImageRef], Path], say: Say) -> KernelFiles:
+    choice = order.kernel
+
+    def finish(tree: Path) -> None:
+        _keep_kernel_only(tree)
+        for modules in tree.glob("**/lib/modules/*"):
+            toolset.run_depmod(tools, modules.parent, modules.name)
+
+    if choice.source is Source.HOST:
+        return find_kernel(Path("/"), order.release)
+    if choice.source is Source.IMAGE:
+        return find_kernel(image_tree(ImageRef.parse(choice.name)))
+    if choice.source is Source.DEBIAN:
+        return find_kernel(cache.tree(choice.recipe(order.mirror), say, renew=order.renew, finish=finish))
+    path = Path(choice.name).absolute()
+    if choice.source is Source.TREE:
+        if not path.is_dir():
+            raise NotFound("no such directory", where=str(path), hint="Name a .deb or an unpacked tree.")
+        return find_kernel(path)
+    if not path.is_file():
+        raise NotFound("no such file", where=str(path))
+
+    def unpack(tree: Path) -> None:
+        binds = (Bind(path.parent, "mnt/package"), Bind(tree, "mnt/output", writable=True))
+        run_inside(tools, ("dpkg-deb", "--extract", f"/mnt/package/{path.name}", "/mnt/output"), binds)
+        finish(tree)
+
+    return find_kernel(cache.keep(f"deb-{digest(path.read_bytes())}", unpack))
+
+
+def _keep_kernel_only(tree: Path) -> None:
+    """A kernel package depends on programs that we do not want: 300 MB of them."""
+    kernel = {"modules", "firmware"}
+    for place, kept in (("", {"boot", "lib", "usr"}), ("usr", {"lib"}), ("lib", kernel), ("usr/lib", kernel)):
+        directory = tree / place
+        for path in directory.iterdir() if directory.is_dir() and not directory.is_symlink() else ():
+            if path.name in kept:
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+
+def _loaders(order: Order, cache: Cache, say: Say) -> dict[Arch, Path]:
+    found = loaders.on_host()
+    if loaders.complete(found):
+        return found
+    return {**loaders.in_tree(cache.tree(loaders.recipe(order.mirror), say, renew=order.renew)), **found}
+
+
+@contextmanager
+def _new_directory(path: Path) -> Iterator[Path]:
+    """A directory that takes the place of ``path`` at once when the block ends well, and is gone when it does not.
+
+    ``path`` is a symbolic link: kernel and ramdisk must change together, and only a link can be replaced in one step.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    try:
+        yield fresh
+        for file in fresh.iterdir():
+            file.chmod(0o644)
+        fresh.chmod(0o755)
+        link = fresh / "link"
+        link.symlink_to(fresh.name)
+        if path.is_dir() and not path.is_symlink():
+            path.rename(fresh / "old")
+        link.replace(path)
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
+    shutil.rmtree(fresh / "old", ignore_errors=True)
+    for other in path.parent.glob(f".{path.name}-*"):
+        if other != fresh:
+            shutil.rmtree(other, ignore_errors=True)
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:  # no space, no permission, a read-only filesystem: a person's to fix
+        raise ImagedError(error.strerror or str(error), where=str(error.filename or "")) from None
