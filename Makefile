@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 
-# Debian's own interpreter: python3-parted and python3-pyudev, which the boot ramdisk uses too, belong to it.
+# Debian's own interpreter, for its parted and pyudev: the very modules that travel in the boot ramdisk.
 PYTHON := /usr/bin/python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -53,7 +53,8 @@ packages:
 	fi
 
 $(VENV)/installed: setup.cfg pyproject.toml | packages
-	$(PYTHON) -m venv --system-site-packages $(VENV)
+	$(PYTHON) -m venv --clear $(VENV)
+	ln -s /usr/lib/python3/dist-packages/{parted,_ped*.so,pyudev} $(VENV)/lib/python3*/site-packages/
 	$(BIN)/pip install --quiet --editable '.[test]'
 	touch $@
 

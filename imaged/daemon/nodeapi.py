@@ -58,7 +58,11 @@ class NodeApi:
     @app.route("/boot/<path:name>", methods=["GET", "HEAD"])
     def boot_file(self, request: Request, name: str) -> Any:
         """Boot loader, kernel, ramdisk; ranges and HEAD included."""
-        return File(str(find_beneath(self._boot, name)), defaultType="application/octet-stream")
+        path = find_beneath(self._boot, name)
+        if not path.is_file():
+            raise NotFound("no such file")
+        request.postpath = []  # klein leaves the matched path there, and the file would look for children
+        return File(str(path), defaultType="application/octet-stream")
 
     @app.route("/v1/claim", methods=["POST"])
     def claim(self, request: Request) -> str:
