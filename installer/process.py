@@ -70,7 +70,7 @@ class Processes:
         for line in (*done.output.splitlines(), *done.errors.splitlines()):
             self.log(f"  {line}")
         if late:
-            raise CommandFailed(f"gave up after {timeout:.0f} s", where=shlex.join(argv), hint=_tail(done))
+            raise CommandFailed(f"gave up after {timeout:g} s", where=shlex.join(argv), hint=_tail(done))
         if check and done.code:
             raise CommandFailed(ended(done.code), where=shlex.join(argv), hint=_tail(done))
         return done

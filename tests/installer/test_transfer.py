@@ -1,0 +1,137 @@
+"""rsync's arguments, its progress, and what its end means."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+from attrs import define, field
+
+from imaged.model.errors import CommandFailed
+from imaged.model.plan import SyncTree
+from installer.process import Completed
+from installer.transfer import PAUSES, Source, Verdict, argv, sync_tree, transferred, verdict
+
+ROOT = SyncTree("compute@3", "/", 1000, 10, exclude=("/boot/efi/*",))
+ESP = SyncTree("compute@3", "/boot/efi", 0, 0, foreign=True)
+SOURCE = Source("10.0.0.1", 8873, "node07", "s-3_cret")
+
+
+@pytest.mark.parametrize(
+    ("step", "has", "last"),
+    [
+        (ROOT, {"-aHAXS", "--numeric-ids", "--whole-file", "--inplace", "--exclude=/boot/efi/*"},
+         ("rsync://imaged/image/", "/target/")),
+        (ESP, {"-rt", "--modify-window=2"}, ("rsync://imaged/image/boot/efi/", "/target/boot/efi/")),
+    ],
+)  # fmt: skip
+def test_argv(step: SyncTree, has: set[str], last: tuple[str, str]) -> None:
+    given = argv(step, Path("/target" + step.at.rstrip("/")))
+    assert has <= set(given)
+    assert given[-2:] == last
+    assert ("-aHAXS" in given) != step.foreign
+
+
+def test_the_secret_is_no_argument() -> None:
+    assert SOURCE.environment == {"RSYNC_PROXY": "node07:s-3_cret@10.0.0.1:8873"}
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("              0   0%    0.00kB/s    0:00:00 (xfr#0, ir-chk=1012/1014)", 0),
+        ("     516,234,567  99%   45.12MB/s    0:00:10 (xfr#12315, to-chk=0/12315)", 516234567),
+        ("    12345   1%    1.00MB/s    0:00:01", 12345),
+        ("rsync: [receiver] something 12% ", None),
+        ("skipping non-regular file \"x\"", None),
+        ("", None),
+    ],
+)  # fmt: skip
+def test_progress(line: str, expected: int | None) -> None:
+    assert transferred(line) == expected
+
+
+PROXY = "bad response from proxy -- HTTP/1.0 "
+
+
+@pytest.mark.parametrize(
+    ("code", "errors", "expected", "said"),
+    [
+        (0, "", Verdict.DONE, ""),
+        (10, "rsync: failed to connect to 10.0.0.1: Connection refused (111)", Verdict.AGAIN, "ended with 10"),
+        (10, f"{PROXY}503 Service Unavailable", Verdict.AGAIN, "503"),
+        (10, f"{PROXY}403 Forbidden", Verdict.FAILED, "the server answered 403 Forbidden"),
+        (12, "rsync: connection unexpectedly closed (123 bytes received so far) [receiver]", Verdict.AGAIN, "12"),
+        (12, "rsync: write failed on \"/target/x\": No space left on device (28)", Verdict.FAILED, "at / is full"),
+        (11, "rsync: write failed on \"/target/x\": No space left on device (28)", Verdict.FAILED, "at / is full"),
+        (23, "rsync: mkdir failed: No space left on device (28)", Verdict.FAILED, "at / is full"),
+        (23, "rsync: [receiver] rsync_xal_set: lsetxattr failed", Verdict.FAILED, "some files"),
+        (24, "file has vanished", Verdict.AGAIN, "24"),
+        (30, "", Verdict.AGAIN, "30"),
+        (35, "", Verdict.AGAIN, "35"),
+        (255, "", Verdict.AGAIN, "255"),
+        (-9, "", Verdict.AGAIN, "signal 9"),
+        (5, "rsync: did not see server greeting", Verdict.AGAIN, "5"),
+        (5, "@ERROR: max connections (4) reached -- try again later", Verdict.AGAIN, "max connections"),
+        (5, "@ERROR: Unknown module 'image'", Verdict.FAILED, "Unknown module"),
+        (1, "rsync: --frobnicate: unknown option", Verdict.FAILED, "ended with 1"),
+        (127, "", Verdict.FAILED, "127"),
+    ],
+)  # fmt: skip
+def test_verdict(code: int, errors: str, expected: Verdict, said: str) -> None:
+    outcome, reason = verdict(code, errors, "/")
+    assert outcome is expected
+    assert said in reason
+
+
+@define
+class Ends:
+    """Stands where Processes does: each attempt ends with the next of ``codes``, the last for ever."""
+
+    codes: list[int]
+    errors: str = ""
+    events: list[object] = field(factory=list)
+
+    def log(self, line: str) -> None:
+        self.events.append(("log", line))
+
+    def stream(
+        self, argv: Sequence[str], on_line: Callable[[str], None], *, env: Mapping[str, str] | None = None
+    ) -> Completed:
+        on_line("   500  50%    1.00MB/s    0:00:01")
+        code = self.codes.pop(0) if len(self.codes) > 1 else self.codes[0]
+        self.events.append(("rsync", code))
+        return Completed(tuple(argv), code, "", self.errors)
+
+
+def sync(ends: Ends, root: Path) -> None:
+    def note(kind: str) -> Callable[[object], None]:
+        return lambda value: ends.events.append((kind, value))
+
+    sync_tree(
+        ROOT, root, SOURCE, ends,  # type: ignore[arg-type]
+        progress=note("progress"), say=note("say"), sleep=note("sleep"),
+    )  # fmt: skip
+
+
+def test_again_until_done(tmp_path: Path) -> None:
+    ends = Ends([10, -9, 0])
+    sync(ends, tmp_path)
+    assert [each for each in ends.events if each[0] in ("rsync", "sleep")] == [  # type: ignore[index]
+        ("rsync", 10), ("sleep", 1), ("rsync", -9), ("sleep", 2), ("rsync", 0)
+    ]  # fmt: skip
+    assert ("say", "transfer of / interrupted (rsync was killed by signal 9), again in 2 s") in ends.events
+    assert ("progress", 500) in ends.events
+
+
+def test_not_for_ever(tmp_path: Path) -> None:
+    ends = Ends([12], "rsync: connection unexpectedly closed")
+    with pytest.raises(CommandFailed, match="connection unexpectedly closed"):
+        sync(ends, tmp_path)
+    assert ends.events.count(("rsync", 12)) == len(PAUSES) + 1
+
+
+def test_full_disk_is_final_and_said_plainly(tmp_path: Path) -> None:
+    ends = Ends([11], 'rsync: [receiver] write failed on "/target/x": No space left on device (28)')
+    with pytest.raises(CommandFailed, match="the filesystem at / is full"):
+        sync(ends, tmp_path)
+    assert ends.events.count(("rsync", 11)) == 1
