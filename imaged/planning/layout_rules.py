@@ -127,7 +127,7 @@ def _partition_faults(at: str, partition: Partition) -> Iterator[str]:
     if mount:
         yield from (f"{at}.mount: {fault}" for fault in _mount_faults(mount))
     if fs is None and role is not Role.DATA:
-        yield f"{at}.fs: the key is missing (role {role.value} needs a filesystem)"
+        yield f"{at}.fs: the key 'fs' is missing (role {role.value} needs a filesystem)"
     elif fs is None:
         yield from (f"{at}.{key}: needs fs" for key in ("mount", "options", "label") if getattr(partition, key))
     yield from _role_faults(at, partition)
@@ -147,7 +147,7 @@ def _role_faults(at: str, partition: Partition) -> Iterator[str]:
         if fs not in (None, Filesystem.VFAT):
             yield f"{at}.fs: firmware reads vfat only"
         if not mount:
-            yield f"{at}.mount: the key is missing (usually /boot/efi)"
+            yield f"{at}.mount: the key 'mount' is missing (usually /boot/efi)"
     for needed, path in ((Role.ROOT, "/"), (Role.BOOT, "/boot")):
         if (role is needed) != (mount == path) and not (role is Role.ESP and path == "/boot"):
             yield f"{at}.mount: role {needed.value} and the mount point {path} go together"

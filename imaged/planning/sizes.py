@@ -85,11 +85,9 @@ def _kept(asked: list[tuple[_Bounds, Demand]], space: int) -> list[tuple[_Bounds
 
 
 def _too_small(kept: Sequence[tuple[_Bounds, Demand]], total: int, space: int) -> str:
-    missing = total - space
-    return (
-        f"{format_size(missing)} are missing ({missing} bytes): "
-        f"{len(kept)} partition{'s need' if len(kept) > 1 else ' needs'} {format_size(total)}, there is room for {format_size(max(space, 0))}"
-    )
+    missing, room = total - space, format_size(max(space, 0))
+    who = "1 partition needs" if len(kept) == 1 else f"{len(kept)} partitions need"
+    return f"{format_size(missing)} are missing ({missing} bytes): {who} {format_size(total)}, there is room for {room}"
 
 
 def _asked(kept: Sequence[tuple[_Bounds, Demand]]) -> list[str]:

@@ -19,7 +19,9 @@ def read(path: Path) -> Settings:
 def build(data: Any, *, where: str) -> Settings:
     """Settings from plain data, checked as a whole."""
     settings = from_plain({} if data is None else data, Settings, where=where)
-    faults = [*_bad_ports(settings), *_bad_subnets(settings.dhcp)]
+    faults = [*_bad_ports(settings), *_bad_amounts(settings), *_bad_subnets(settings.dhcp)]
+    if settings.address.is_unspecified or settings.address.is_multicast:
+        faults.append(f"address: {settings.address} is no address that a node can reach")
     if not settings.state.is_absolute():
         faults.append(f"state: {settings.state} must be an absolute path")
     if faults:
@@ -37,6 +39,26 @@ def _bad_ports(settings: Settings) -> list[str]:
     if settings.http.port == settings.rsync.port:
         faults.append(f"rsync.port: {settings.rsync.port} is http.port already")
     return faults
+
+
+def _bad_amounts(settings: Settings) -> list[str]:
+    """Least and most of each count: RFC 2348 for blocks, RFC 7440 for windows; 0 transfers would serve nobody."""
+    within = {
+        "tftp.max_block": (settings.tftp.max_block, 8, 65464),
+        "tftp.max_window": (settings.tftp.max_window, 1, 65535),
+        "tftp.sessions": (settings.tftp.sessions, 1, 65535),
+        "tftp.retries": (settings.tftp.retries, 1, 100),
+        "rsync.transfers": (settings.rsync.transfers, 1, 65535),
+        "rsync.timeout": (settings.rsync.timeout, 1, 86400),
+        "dhcp.offer_hold": (settings.dhcp.offer_hold, 1, 86400),
+        "dhcp.decline_hold": (settings.dhcp.decline_hold, 0, 2**31),
+        "token_lifetime": (settings.token_lifetime, 1, 2**31),
+    }
+    return [
+        f"{key}: {amount} is not within {least} to {most}"
+        for key, (amount, least, most) in within.items()
+        if not least <= amount <= most
+    ]
 
 
 def _bad_subnets(dhcp: DhcpSettings) -> list[str]:

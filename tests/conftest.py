@@ -1,0 +1,26 @@
+"""What holds for every test: pure rooms are tested without starting a process."""
+
+import os
+import subprocess
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+_PURE = ("model", "wire", "planning")
+_MAY_START = ("processes", "clients", "vm")
+
+
+@pytest.fixture(autouse=True)
+def _no_processes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Starting a process is an error in the tests of pure code, unless they are marked to be about one."""
+    room = request.path.relative_to(Path(__file__).parent).parts[0]
+    if room not in _PURE or any(request.node.get_closest_marker(name) for name in _MAY_START):
+        return
+
+    def refuse(*_: object, **__: object) -> NoReturn:
+        pytest.fail("a test of pure code started a process; mark it 'processes' if it is about one")
+
+    monkeypatch.setattr(subprocess.Popen, "__init__", refuse)
+    for name in ("fork", "forkpty", "posix_spawn", "posix_spawnp", "system"):
+        monkeypatch.setattr(os, name, refuse)
