@@ -5,6 +5,7 @@ import json
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from imaged.cli.context import Context
 from imaged.model.codec import to_plain
@@ -13,6 +14,8 @@ from imaged.model.image import Version
 from imaged.model.names import image_name
 from imaged.model.size import format_size
 from imaged.store.images import Images
+
+_PIPED = 250  # columns
 
 
 @click.command("lsimage")
@@ -43,19 +46,23 @@ def _channels(images: Images, version: Version) -> list[str]:
 
 
 def _show(images: Images, versions: tuple[Version, ...]) -> None:
-    table = Table(box=None)
-    for title in ("image", "version", "channels", "created", "size", "entries", "system", "arch", "origin"):
-        table.add_column(title, justify="right" if title in ("version", "size", "entries") else "left")
+    table = Table(box=None, pad_edge=False)
+    for title in ("image", "version", "channels", "created", "size", "entries", "system", "arch"):
+        table.add_column(title, justify="right" if title in ("version", "size", "entries") else "left", no_wrap=True)
+    table.add_column("origin", overflow="fold")
     for version in versions:
         table.add_row(
             version.image,
             str(version.number),
             " ".join(_channels(images, version)) or "-",
-            version.created,
+            version.created[:16].replace("T", " "),
             format_size(version.bytes),
             str(version.entries),
             f"{version.facts.os_id} {version.facts.os_version}".strip() or "-",
             version.facts.arch or "-",
-            version.origin,
+            Text(version.origin),
         )
-    Console().print(table)
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_PIPED)  # whoever reads a pipe wants whole words
+    console.print(table)

@@ -1,0 +1,153 @@
+"""Recipe files: good ones become values, bad ones say what and where."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imaged.model.errors import BadInput, NotFound
+from imaged.model.recipe import Recipe, Renderer, RootLogin, Tool
+from imaged.store.recipes import build, password_hash, public_keys, read
+
+GOOD: dict[str, Any] = {"name": "compute", "suite": "bookworm", "packages": ["bash"]}
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBhPZ admin@site"
+
+
+def test_the_least_recipe() -> None:
+    assert build(GOOD, where="r") == Recipe("compute", "bookworm", ("bash",))
+
+
+def test_every_key(tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text(
+        f"""
+name: login
+suite: trixie
+tool: debootstrap
+mirror: http://mirror.site/debian
+components: [main, contrib]
+packages: [bash, g++]
+locale: de_AT.UTF-8
+timezone: Europe/Vienna
+network: NetworkManager
+root:
+  password: $y$j9T$abc$def.GHI/1
+  authorized_keys: ["{KEY}"]
+enable: [ssh.service, getty@ttyS0.service]
+files:
+  - path: /etc/motd
+    content: hello
+    mode: '0600'
+"""
+    )
+    recipe = read(str(path))
+    assert (recipe.tool, recipe.network, recipe.components) == (
+        Tool.DEBOOTSTRAP,
+        Renderer.NETWORK_MANAGER,
+        ("main", "contrib"),
+    )
+    assert recipe.root == RootLogin("$y$j9T$abc$def.GHI/1", (KEY,))
+    assert recipe.files[0].mode == "0600"
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"pakages": []}, "unknown key 'pakages' (did you mean 'packages'?)"),
+        ({"suite": 12}, "suite: expected a string, got 12"),
+        ({"suite": "book worm"}, "suite: 'book worm' is not one"),
+        ({"suite": "--help"}, "suite: '--help' is not one"),
+        ({"tool": "yum"}, "tool: 'yum' is not one of mmdebstrap, debootstrap"),
+        ({"network": "wicked"}, "network: 'wicked' is not one of systemd-networkd, NetworkManager, ifupdown"),
+        ({"name": "../etc"}, "name: '../etc' is not an image name"),
+        ({"packages": []}, "packages: at least one is needed"),
+        ({"packages": ["bash", "Bash"]}, "packages: 'Bash' is not one"),
+        ({"packages": ["a,b"]}, "packages: 'a,b' is not one"),
+        ({"packages": ["--foo"]}, "packages: '--foo' is not one"),
+        ({"packages": ["bash", "bash"]}, "packages: 'bash' is there twice"),
+        ({"timezone": "../../etc/shadow"}, "timezone: '../../etc/shadow' is not one"),
+        ({"locale": "de; rm"}, "locale: 'de; rm' is not one"),
+        ({"enable": ["ssh"]}, "enable: 'ssh' is not one"),
+        ({"mirror": "mirror.site"}, "mirror: 'mirror.site' is not a URL"),
+        ({"sources": ["deb http://m s main"]}, "sources: they need a mirror beside them"),
+        ({"mirror": "http://m/d", "sources": ["http://m"]}, "sources[0]: must begin with 'deb '"),
+        (
+            {"tool": "debootstrap", "mirror": "http://m", "sources": ["deb http://m s main"]},
+            "sources: debootstrap knows",
+        ),
+        ({"root": {"password": "secret"}}, "root.password: must be 'locked' or a crypt(5) hash"),
+        ({"root": {"authorized_keys": ["ssh-rsa short"]}}, "root.authorized_keys[0]: not an ssh public key"),
+        ({"root": {"pasword": "locked"}}, "root: unknown key 'pasword' (did you mean 'password'?)"),
+        ({"files": [{"path": "etc/motd", "content": ""}]}, "files[0].path: 'etc/motd' must be an absolute path"),
+        ({"files": [{"path": "/etc/../x", "content": ""}]}, "files[0].path: '/etc/../x' must be an absolute path"),
+        ({"files": [{"path": "/etc/", "content": ""}]}, "files[0].path: '/etc/' must be an absolute path"),
+        ({"files": [{"path": "/x", "content": "", "mode": "644"}]}, "files[0].mode: '644' is not four octal digits"),
+        ({"files": [{"path": "/x", "content": ""}] * 2}, "files: /x is there twice"),
+        ({"files": [{"path": "/x"}]}, "files[0].content: the key 'content' is missing"),
+    ],
+)
+def test_faults_are_named(change: dict[str, Any], fault: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        build(GOOD | change, where="r.yaml")
+    assert caught.value.where == "r.yaml"
+    assert fault in caught.value.what
+
+
+@pytest.mark.parametrize("data", [None, [], "text", 7])
+def test_what_is_no_mapping(data: Any) -> None:
+    with pytest.raises(BadInput):
+        build(data, where="r.yaml")
+
+
+def test_every_fault_is_told_at_once() -> None:
+    with pytest.raises(BadInput) as caught:
+        build(GOOD | {"suite": "a b", "timezone": "..", "mirror": "x"}, where="r")
+    assert len(caught.value.what.splitlines()) == 3
+
+
+def test_every_shipped_recipe_is_good() -> None:
+    recipe = read("debian-12")
+    assert recipe == read("debian-12.yaml")
+    assert {"linux-image-amd64", "openssh-server", "grub-pc-bin", "grub-efi-amd64-signed"} <= set(recipe.packages)
+    assert not recipe.mirror
+
+
+@pytest.mark.parametrize("name", ["no-such", "/no/such.yaml", "no/such.yaml"])
+def test_a_recipe_that_is_not_there(name: str) -> None:
+    with pytest.raises(NotFound) as caught:
+        read(name)
+    assert caught.value.where == name
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (f"{KEY}\n", (KEY,)),
+        (f"# admin\n\n{KEY}\n{KEY} two\n", (KEY, f"{KEY} two")),
+        (f'from="10.0.0.0/8" {KEY}\n', (f'from="10.0.0.0/8" {KEY}',)),
+    ],
+)
+def test_public_keys(tmp_path: Path, content: str, expected: tuple[str, ...]) -> None:
+    (tmp_path / "key.pub").write_text(content)
+    assert public_keys(tmp_path / "key.pub") == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (b"-----BEGIN OPENSSH PRIVATE KEY-----\n", "is a private key"),
+        (b"", "holds no ssh public key"),
+        (b"hello\n", "holds no ssh public key"),
+        (b"\xff\xfe", "cannot be read as text"),
+    ],
+)
+def test_what_is_no_public_key(tmp_path: Path, content: bytes, fault: str) -> None:
+    (tmp_path / "key").write_bytes(content)
+    with pytest.raises(BadInput, match=fault):
+        public_keys(tmp_path / "key")
+
+
+@pytest.mark.parametrize("text", ["secret", "", "*", "$y$a b", "root:x"])
+def test_a_password_is_never_taken_for_its_hash(text: str) -> None:
+    with pytest.raises(BadInput):
+        password_hash(text)
