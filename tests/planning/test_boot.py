@@ -1,0 +1,47 @@
+"""Which program comes next, as a table."""
+
+from ipaddress import IPv4Address
+
+import pytest
+
+from imaged.model.boot import Arch, BootClient, BootOffer, LocalBoot, Stage
+from imaged.model.names import ImageRef
+from imaged.model.net import Mac
+from imaged.model.node import BootAction, Node
+from imaged.model.settings import Settings
+from imaged.planning import boot
+from imaged.planning.dhcp_reply import _FILE_MAX
+
+MAC = Mac.parse("52:54:00:12:34:56")
+UUID = "00112233-4455-6677-8899-aabbccddeeff"
+SETTINGS = Settings(IPv4Address("10.0.0.1"))
+INSTALL = Node("n1", (MAC,), ImageRef("compute"))
+LOCAL = Node("n1", (MAC,), ImageRef("compute"), action=BootAction.LOCAL)
+SCRIPT = BootOffer("http://10.0.0.1:8080/ipxe/52:54:00:12:34:56")
+
+
+@pytest.mark.parametrize(
+    ("arch", "stage", "node", "expected"),
+    [
+        (Arch.BIOS, Stage.ROM, INSTALL, BootOffer("loaders/undionly.kpxe")),
+        (Arch.X86_64, Stage.ROM, INSTALL, BootOffer("loaders/snponly.efi")),
+        (Arch.ARM64, Stage.ROM, INSTALL, BootOffer("loaders/snponly-arm64.efi")),
+        (Arch.OTHER, Stage.ROM, INSTALL, None),
+        (Arch.X86_64, Stage.HTTP, INSTALL, BootOffer("http://10.0.0.1:8080/boot/loaders/snponly.efi")),
+        (Arch.ARM64, Stage.HTTP, INSTALL, BootOffer("http://10.0.0.1:8080/boot/loaders/snponly-arm64.efi")),
+        (Arch.BIOS, Stage.HTTP, INSTALL, None),
+        (Arch.OTHER, Stage.HTTP, INSTALL, None),
+        *((arch, Stage.IPXE, node, SCRIPT) for arch in Arch for node in (INSTALL, LOCAL, None)),
+        *((arch, Stage.ROM, node, LocalBoot()) for arch in Arch for node in (LOCAL, None)),
+        *((arch, Stage.HTTP, node, LocalBoot()) for arch in Arch for node in (LOCAL, None)),
+    ],
+)  # fmt: skip
+def test_next_program(arch, stage, node, expected):
+    assert boot.decide(BootClient(MAC, arch, stage), node, SETTINGS) == expected
+
+
+def test_the_script_is_asked_for_by_uuid_too_and_fits_the_header():
+    longest = Settings(IPv4Address("192.168.100.200"))
+    url = boot.script_url(BootClient(MAC, Arch.BIOS, Stage.IPXE, UUID), longest)
+    assert url == f"http://192.168.100.200:8080/ipxe/52:54:00:12:34:56?uuid={UUID}"
+    assert len(url) <= _FILE_MAX
