@@ -57,12 +57,19 @@ def open_beneath(root: Path, name: str) -> int:
         if error.errno in _OUR_TROUBLE:
             raise
         raise NotFound("no such file") from None
-    # Asked of what was opened: a directory on the way may have become a link after the name was resolved.
-    opened = Path("/proc/self/fd", str(descriptor)).readlink()
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode) or not opened.is_relative_to(root.resolve()):
-        os.close(descriptor)
-        raise NotFound("no such file")
-    return descriptor
+    if _is_file_beneath(descriptor, root):
+        return descriptor
+    os.close(descriptor)
+    raise NotFound("no such file")
+
+
+def _is_file_beneath(descriptor: int, root: Path) -> bool:
+    """Asked of what was opened: a directory on the way may have become a link after the name was resolved."""
+    try:
+        opened = Path("/proc/self/fd", str(descriptor)).readlink()
+        return stat.S_ISREG(os.fstat(descriptor).st_mode) and opened.is_relative_to(root.resolve())
+    except OSError:
+        return False
 
 
 @frozen
