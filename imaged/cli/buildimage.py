@@ -62,6 +62,7 @@ def command(
     wanted = _wanted(recipes.read(recipe), name, keys, password)
     if os.geteuid() != 0:
         raise Denied("only root can build an image: its files belong to many users", hint="Run it with sudo.")
+    os.umask(0o022)  # the bootstraps, and programs in the tree, make directories that everybody must enter
     images = Images(context.state.images)
     with images.working(wanted.name) as working, _log(context.state.logs, wanted.name) as log:
         version = _build(wanted, recipe, images, working, log)
@@ -86,13 +87,13 @@ def _wanted(recipe: Recipe, name: str | None, keys: tuple[Path, ...], password: 
 
 def _build(recipe: Recipe, source: str, images: Images, working: Working, log: TextIO) -> Version:
     tree = Tree(working.tree)
-    with _Phases() as phases:
+    with _Phases() as phases, _explained(log):
         phases.begin("start")
-        _explained(log, lambda: process.stream(bootstrap_argv(recipe, str(working.tree)), _follow(phases, log)))
+        process.stream(bootstrap_argv(recipe, str(working.tree)), _follow(phases, log))
         phases.begin("finish")
-        _explained(log, lambda: _apply_all(tree, finish_steps(recipe), log))
+        _apply_all(tree, finish_steps(recipe), log)
         phases.begin("clean")
-        _explained(log, lambda: _apply_all(tree, CLEAN, log))
+        _apply_all(tree, CLEAN, log)
         faults = unfit(facts.read(tree))
         if faults:
             raise CannotPlan("\n  ".join(faults), where=recipe.name, hint="Change the recipe and build again.")
@@ -122,17 +123,19 @@ def _follow(phases: "_Phases", log: TextIO) -> Callable[[str], None]:
     return on_line
 
 
-def _explained(log: TextIO, act: Callable[[], None]) -> None:
+@contextmanager
+def _explained(log: TextIO) -> Iterator[None]:
     """A failure shows the command's last lines; the whole story is in the log."""
     try:
-        act()
+        yield
     except CommandFailed as error:
         log.write(f"{error}\n")
-        raise CommandFailed(error.what, where=error.where, hint=f"{error.hint}\n  The whole log: {log.name}") from None
-    except OSError as error:
-        raise ImagedError(
-            error.strerror or str(error), where=str(error.filename or ""), hint=f"Log: {log.name}"
-        ) from None
+        hint = f"{error.hint}\n  The whole log: {log.name}".lstrip()
+        raise CommandFailed(error.what, where=error.where, hint=hint) from None
+    except OSError as error:  # a full disk, above all
+        log.write(f"{error}\n")
+        what, where = error.strerror or str(error), str(error.filename or "")
+        raise ImagedError(what, where=where, hint=f"The whole log: {log.name}") from None
 
 
 @contextmanager

@@ -95,7 +95,7 @@ def bootstrap_argv(recipe: Recipe, tree: str) -> tuple[str, ...]:
     if recipe.tool is Tool.DEBOOTSTRAP:
         return contained(("debootstrap", *common, recipe.suite, tree, *((recipe.mirror,) if recipe.mirror else ())))
     lines = (f"deb {recipe.mirror} {recipe.suite} {' '.join(recipe.components)}",) if recipe.mirror else ()
-    options = ("--mode=root", "--format=directory", f"--hook-dir={_MERGED_USR}", *common)
+    options = ("--verbose", "--mode=root", "--format=directory", f"--hook-dir={_MERGED_USR}", *common)
     return contained(("mmdebstrap", *options, recipe.suite, tree, *lines, *recipe.sources))
 
 
@@ -136,7 +136,7 @@ def unfit(facts: ImageFacts) -> tuple[str, ...]:
 _PHASES = tuple(
     (re.compile(pattern), phase)
     for pattern, phase in (
-        (r"I: running apt-get update|I: Retrieving InRelease", "package lists"),
+        (r"I: running apt-get update|I: running --setup-hook|I: Retrieving InRelease", "package lists"),
         (r"I: downloading packages|I: Retrieving \S", "download"),
         (r"I: extracting archives|I: Extracting ", "extract"),
         (r"I: installing essential packages|I: Installing core packages|I: Unpacking required", "essential packages"),

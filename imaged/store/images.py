@@ -18,7 +18,7 @@ from pathlib import Path
 from attrs import frozen
 
 from imaged.model.codec import from_json, to_json
-from imaged.model.errors import BadInput, Conflict, ImagedError, NotFound
+from imaged.model.errors import BadInput, Conflict, Denied, ImagedError, NotFound
 from imaged.model.image import Version
 from imaged.model.names import ImageRef, channel_name, image_name
 from imaged.store import durable, facts, seal
@@ -55,9 +55,7 @@ class Images:
 
     def names(self) -> tuple[str, ...]:
         """Images with at least one version, sorted."""
-        if not self.root.is_dir():
-            return ()
-        return tuple(sorted(path.name for path in self.root.iterdir() if _is_image(path) and self._numbers(path.name)))
+        return tuple(path.name for path in _listed(self.root) if _is_image(path) and self._numbers(path.name))
 
     def versions(self, name: str) -> tuple[Version, ...]:
         """Oldest first; none for an image that does not exist. Raises BadInput for a damaged version."""
@@ -85,11 +83,8 @@ class Images:
 
     def channels(self, name: str) -> dict[str, int]:
         """Channel -> number of the version it means, sorted by channel."""
-        directory = self._home(name) / "channels"
-        if not directory.is_dir():
-            return {}
-        paths = sorted(path for path in directory.iterdir() if not path.name.startswith("."))
-        return {path.name: _number(path) for path in paths}
+        paths = _listed(self._home(name) / "channels")
+        return {path.name: _number(path) for path in paths if not path.name.startswith(".")}
 
     def tree(self, version: Version) -> Path:
         """The sealed tree. Nobody writes there."""
@@ -122,7 +117,8 @@ class Images:
         with _locked(home):
             working = Working(name, home / ".working")
             _remove(working.directory)
-            working.tree.mkdir(parents=True, mode=0o755)
+            working.tree.mkdir(parents=True)
+            working.tree.chmod(0o755)  # the nodes' root directory, whatever umask we run with
             try:
                 yield working
             finally:
@@ -173,10 +169,7 @@ class Images:
         return self.root / name
 
     def _numbers(self, name: str) -> tuple[int, ...]:
-        home = self._home(name)
-        if not home.is_dir():
-            return ()
-        names = (path.name for path in home.iterdir() if path.is_dir())
+        names = [path.name for path in _listed(self._home(name)) if path.is_dir()]
         return tuple(sorted(int(each) for each in names if each.isascii() and each.isdigit()))
 
     def _read(self, name: str, number: int) -> Version:
@@ -185,6 +178,16 @@ class Images:
             return from_json(path.read_bytes(), Version, where=str(path))
         except OSError as error:
             raise BadInput(f"cannot be read: {error.strerror}", where=str(path)) from None
+
+
+def _listed(directory: Path) -> list[Path]:
+    """Sorted; nothing for a directory that is not there."""
+    try:
+        return sorted(directory.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except PermissionError:
+        raise Denied("only root may look into the images", where=str(directory), hint="Run it with sudo.") from None
 
 
 def _is_image(path: Path) -> bool:

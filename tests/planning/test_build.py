@@ -30,8 +30,8 @@ def test_packages_hold_what_the_choices_need_once(recipe: Recipe, expected: tupl
 
 INCLUDE = "--include=linux-image-amd64,systemd,tzdata"
 MM = (
-    "mmdebstrap", "--mode=root", "--format=directory", "--hook-dir=/usr/share/mmdebstrap/hooks/maybe-merged-usr",
-    "--variant=minbase",
+    "mmdebstrap", "--verbose", "--mode=root", "--format=directory",
+    "--hook-dir=/usr/share/mmdebstrap/hooks/maybe-merged-usr", "--variant=minbase",
 )  # fmt: skip
 
 
@@ -179,6 +179,7 @@ def test_a_tree_that_cannot_be_installed_is_refused(facts: ImageFacts, fault: st
     ("line", "phase", "package"),
     [
         ("I: running apt-get update...", "package lists", ""),
+        ("I: running --setup-hook directly: /usr/share/mmdebstrap/hooks/x /t", "package lists", ""),
         ("I: downloading packages with apt...", "download", ""),
         ("I: extracting archives...", "extract", ""),
         ("I: installing essential packages...", "essential packages", ""),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from imaged.model.errors import BadInput, Conflict, ImagedError, NotFound
+from imaged.model.errors import BadInput, Conflict, Denied, ImagedError, NotFound
 from imaged.model.image import Version
 from imaged.model.names import ImageRef
 from imaged.store.images import Images
@@ -139,6 +139,25 @@ def in_child(act: Callable[[], None]) -> int:
         finally:
             os._exit(0)
     return os.WTERMSIG(os.waitpid(child, 0)[1])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user: needs root")
+def test_other_users_are_told_who_may_look(images: Images, tmp_path: Path) -> None:
+    make(images)
+    told = tmp_path / "told"
+    told.touch()
+    told.chmod(0o666)
+
+    def look() -> None:
+        with told.open("w") as file:
+            os.setuid(65534)
+            try:
+                images.names()
+            except Denied as error:
+                file.write(error.what)
+
+    assert in_child(look) == 0
+    assert told.read_text() == "only root may look into the images"
 
 
 @pytest.mark.parametrize("point", ["filling", "hashing", "facts"])
