@@ -31,7 +31,7 @@ class Facts:
     """All that is known of one machine at the moment ``now``, ``powered`` being when it was last switched on.
 
     ``reports`` as the store gives them, older runs included; ``kernels`` are the times at which a kernel's first
-    line was seen on the console; ``ready`` is when we first saw the node in that state.
+    line was seen on the console.
     """
 
     node: str
@@ -41,7 +41,6 @@ class Facts:
     reason: str = ""
     reports: tuple[tuple[float, Report], ...] = ()
     kernels: tuple[float, ...] = ()
-    ready: float | None = None
 
 
 @frozen
@@ -59,11 +58,14 @@ class Row:
 def table(facts: Facts) -> tuple[Row, ...]:
     """Phases in the order they happened, the current one last."""
     reports = _this_run(facts)
-    claimed = min((time for time, _ in reports), default=None)
-    rows = [*_before(facts, claimed), *_reported(reports, facts.now)]
-    rebooted = max((time for time, report in reports if report == _end_of_reboot(report)), default=None)
+    claimed = min((time for time, report in reports if report.phase in INSTALL), default=None)
+    up = _done(reports, "up")
+    if claimed is None and up is not None:  # it was installed before
+        return tuple(_split(facts, facts.powered, up, "firmware", "system start", alone="system start"))
+    rows = [*_split(facts, facts.powered, claimed, "firmware", "ramdisk", alone="firmware"), *_reported(facts, reports)]
+    rebooted = _done(reports, "reboot")
     if rebooted is not None:
-        rows += _after(facts, rebooted)
+        rows += _split(facts, rebooted, up, "local boot", "system start", alone="local boot")
     return tuple(rows)
 
 
@@ -72,15 +74,17 @@ def outcome(facts: Facts) -> Outcome:
     reports = _this_run(facts)
     if facts.state is NodeState.FAILED and any(report.status is Status.FAILED for _, report in reports):
         return Outcome.FAILED
-    if facts.state is NodeState.READY and any(report == _end_of_reboot(report) for _, report in reports):
+    if facts.state is NodeState.READY and _done(reports, "up") is not None:
         return Outcome.READY
     return Outcome.RUNNING
 
 
-def reached(facts: Facts, phase: str, status: Status = Status.STARTED) -> bool:
-    """Whether this run has come to ``phase`` (``STARTED``), or through it (``DONE``)."""
-    wanted = (Status.DONE,) if status is Status.DONE else tuple(Status)
-    return any(row.phase == phase and row.status in wanted for row in table(facts))
+def reached(facts: Facts, phase: str, status: Status = Status.STARTED, *, percent: float = 0) -> bool:
+    """Whether this run has come to ``phase`` and ``percent`` into it (``STARTED``), or through it (``DONE``)."""
+    row = next((row for row in table(facts) if row.phase == phase), None)
+    if row is None or row.status is Status.DONE:
+        return row is not None
+    return status is not Status.DONE and (row.percent or 0) >= percent
 
 
 def total(rows: Sequence[Row]) -> float:
@@ -92,24 +96,22 @@ def _this_run(facts: Facts) -> tuple[tuple[float, Report], ...]:
     return tuple((time, report) for time, report in facts.reports if time >= facts.powered)
 
 
-def _end_of_reboot(report: Report) -> Report | None:
-    return report if report.phase == "reboot" and report.status is Status.DONE else None
+def _done(reports: tuple[tuple[float, Report], ...], phase: str) -> float | None:
+    times = (time for time, report in reports if (report.phase, report.status) == (phase, Status.DONE))
+    return max(times, default=None)
 
 
-def _before(facts: Facts, claimed: float | None) -> list[Row]:
-    """``firmware`` until the kernel speaks, ``ramdisk`` until the agent does; one row when the kernel keeps quiet."""
-    end = facts.now if claimed is None else claimed
-    kernel = min((time for time in facts.kernels if facts.powered <= time <= end), default=None)
-    last = Status.STARTED if claimed is None else Status.DONE
+def _split(facts: Facts, begin: float, end: float | None, first: str, second: str, *, alone: str) -> list[Row]:
+    """What lies on both sides of a kernel's first line. One row, called ``alone``, when the kernel keeps quiet."""
+    status = Status.STARTED if end is None else Status.DONE
+    until = facts.now if end is None else end
+    kernel = min((time for time in facts.kernels if begin <= time <= until), default=None)
     if kernel is None:
-        return [Row("firmware", facts.powered, end - facts.powered, last)]
-    return [
-        Row("firmware", facts.powered, kernel - facts.powered, Status.DONE),
-        Row("ramdisk", kernel, end - kernel, last),
-    ]
+        return [Row(alone, begin, until - begin, status)]
+    return [Row(first, begin, kernel - begin, Status.DONE), Row(second, kernel, until - kernel, status)]
 
 
-def _reported(reports: tuple[tuple[float, Report], ...], now: float) -> list[Row]:
+def _reported(facts: Facts, reports: tuple[tuple[float, Report], ...]) -> list[Row]:
     rows: dict[str, Row] = {}
     for time, report in reports:
         if report.phase not in INSTALL:
@@ -120,18 +122,6 @@ def _reported(reports: tuple[tuple[float, Report], ...], now: float) -> list[Row
             percent=row.percent if report.percent is None else report.percent,
         )  # fmt: skip
     return [
-        row if row.status in (Status.DONE, Status.FAILED) else evolve(row, seconds=now - row.began)
+        row if row.status in (Status.DONE, Status.FAILED) else evolve(row, seconds=facts.now - row.began)
         for row in rows.values()
-    ]
-
-
-def _after(facts: Facts, rebooted: float) -> list[Row]:
-    end = facts.now if facts.ready is None else facts.ready
-    last = Status.STARTED if facts.ready is None else Status.DONE
-    kernel = min((time for time in facts.kernels if rebooted < time <= end), default=None)
-    if kernel is None:
-        return [Row("local boot", rebooted, end - rebooted, last)]
-    return [
-        Row("local boot", rebooted, kernel - rebooted, Status.DONE),
-        Row("system start", kernel, end - kernel, last),
     ]

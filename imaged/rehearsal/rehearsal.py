@@ -13,8 +13,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from attrs import evolve
-
 from imaged import process
 from imaged.model.boot import RAMDISK_DIR
 from imaged.model.errors import CommandFailed, Denied, ImagedError, NotFound, Unreachable
@@ -32,11 +30,12 @@ from imaged.rehearsal.namespace import PrivateNetwork
 from imaged.rehearsal.phases import Facts, Outcome
 from imaged.rehearsal.scratch import Scratch
 from imaged.store.database import open_database
+from imaged.store.images import Images
 from imaged.store.nodes import Nodes
 from imaged.store.paths import State
 
 _POLL = 0.3  # seconds between looks at the database and the consoles
-_SHARED = ("images", "boot", "layouts", "overrides")  # of the real state: read, never written
+_SHARED = ("images", "boot", "layouts", "autoinstall_scripts")  # of the real state: read, never written
 _PROGRAMS = ("qemu-system-x86_64", "ip", "nsenter", "setpriv")
 _CONSOLE = "ttyS0,115200"
 _DAEMON_STARTS = 60.0
@@ -60,7 +59,6 @@ class Rehearsal:
         self.guests: dict[str, Guest] = {}
         self._given = settings
         self._ssh_key, self._keep, self._parent, self._accel = ssh_key, keep, scratch, accel
-        self._ready: dict[str, float] = {}
         self._serving = False
         self._undo = ExitStack()
 
@@ -151,7 +149,7 @@ class Rehearsal:
         guest, now = self.guests[name], time.time()
         guest.console.follow(now)
         node = self.nodes.get(name)
-        facts = Facts(
+        return Facts(
             node=name,
             powered=guest.powered,
             now=now,
@@ -160,17 +158,16 @@ class Rehearsal:
             reports=self.nodes.reports(name),
             kernels=guest.console.kernels,
         )
-        if phases.outcome(facts) is Outcome.READY:
-            seen = self._ready.get(name, 0.0)
-            self._ready[name] = seen if seen > guest.powered else now
-            return evolve(facts, ready=self._ready[name])
-        return facts
 
-    def wait(self, name: str, phase: str, *, status: Status = Status.STARTED, timeout: float = 900) -> Facts:
-        """Until the node has come to ``phase`` (with ``Status.DONE``: through it). Raises what went wrong instead."""
-        return self._wait(
-            name, lambda facts: phases.reached(facts, phase, status), timeout, f"{name} to reach {phase}", failing=True
-        )
+    def wait(
+        self, name: str, phase: str, *, status: Status = Status.STARTED, percent: float = 0, timeout: float = 900
+    ) -> Facts:
+        """Until the node is ``percent`` into ``phase`` (``Status.DONE``: through it). Raises what went wrong."""
+
+        def there(facts: Facts) -> bool:
+            return phases.reached(facts, phase, status, percent=percent)
+
+        return self._wait(name, there, timeout, f"{name} to reach {phase}", failing=True)
 
     def wait_ready(self, name: str, *, timeout: float = 1200) -> Facts:
         """Until the installed system has reported that it is up. Raises what went wrong instead."""
@@ -208,20 +205,21 @@ class Rehearsal:
         return latest
 
     def ssh(self, name: str, *command: str) -> Completed:
-        """Run a command on the installed node as root. Raises CommandFailed while nobody answers."""
+        """Run a command on the installed node as root. Raises CommandFailed while nobody answers.
+
+        When the node has told the server its host keys, it must answer with one of them.
+        """
         address = self.nodes.get(name).address
         key = ("-i", str(self._ssh_key)) if self._ssh_key else ()
-        return process.run(
-            self.network.inside(
-                (
-                    "ssh", *key, "-o", "BatchMode=yes", "-o", "ConnectTimeout=20", "-o", "LogLevel=ERROR",
-                    # Each install makes new host keys, and on this network there is nobody in the middle.
-                    "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
-                    f"root@{address}", shlex.join(command),
-                )
-            ),
-            timeout=120,
+        known = self.state.root / "known_hosts"
+        host_keys = (self.nodes.fact(name, "host_keys") or "").splitlines()
+        known.write_text("".join(f"{address} {line}\n" for line in host_keys))
+        argv = (
+            "ssh", *key, "-o", "BatchMode=yes", "-o", "ConnectTimeout=20", "-o", "LogLevel=ERROR",
+            "-o", f"StrictHostKeyChecking={'yes' if host_keys else 'no'}", "-o", f"UserKnownHostsFile={known}",
+            "-o", "GlobalKnownHostsFile=/dev/null", f"root@{address}", shlex.join(command),
         )  # fmt: skip
+        return process.run(self.network.inside(argv), timeout=120)
 
     def ssh_host_name(self, name: str, *, timeout: float = _SSH_STARTS) -> str:
         """What the node calls itself when asked by ssh; waits until its sshd answers."""
@@ -286,12 +284,7 @@ class Rehearsal:
         return tuple(line for name in waiting for line in self._tail(name))
 
     def _check_site(self, image: ImageRef) -> None:
-        if not (self.site.images / image.image).is_dir():
-            raise NotFound(
-                f"no image {image.image!r}",
-                where=str(self.site.images),
-                hint="`imaged lsimage` shows the images there are, `imaged buildimage` makes one.",
-            )
+        Images(self.site.images).resolve(image)
         ramdisk = self.site.boot / RAMDISK_DIR / "x86_64"
         for path in (ramdisk / "vmlinuz", ramdisk / "initrd.img"):
             if not path.exists():

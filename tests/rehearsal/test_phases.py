@@ -23,6 +23,7 @@ WHOLE = (
     said(131, "transfer", S.STARTED), said(140, "transfer", S.PROGRESS, 40), said(150, "transfer", S.DONE, 100),
     said(151, "reboot", S.STARTED), said(152, "reboot", S.DONE),
 )  # fmt: skip
+UP = said(190, "up", S.DONE)
 END = (
     Row("claim", 130, 1, S.DONE),
     Row("transfer", 131, 19, S.DONE, 100),
@@ -72,7 +73,7 @@ TABLES = [
     ),
     (
         "up",
-        facts(200, *WHOLE, kernels=(110, 165), ready=190.0, state=NodeState.READY),
+        facts(200, *WHOLE, UP, kernels=(110, 165), state=NodeState.READY),
         (
             Row("firmware", 100, 10, S.DONE), Row("ramdisk", 110, 20, S.DONE), *END,
             Row("local boot", 152, 13, S.DONE), Row("system start", 165, 25, S.DONE),
@@ -84,9 +85,19 @@ TABLES = [
         (Row("firmware", 390, 10, S.STARTED),),
     ),
     (
-        "phases that only the installed system has are no part of the install",
-        facts(140, said(130, "up", S.DONE)),
-        (Row("firmware", 100, 30, S.DONE),),
+        "installed before: it starts from its disk",
+        facts(240, UP, kernels=(110, 165), state=NodeState.READY),
+        (Row("firmware", 100, 10, S.DONE), Row("system start", 110, 80, S.DONE)),
+    ),
+    (
+        "installed before, with a quiet kernel",
+        facts(240, UP, state=NodeState.READY),
+        (Row("system start", 100, 90, S.DONE),),
+    ),
+    (
+        "up, with a quiet kernel",
+        facts(240, *WHOLE, UP, state=NodeState.READY),
+        (Row("firmware", 100, 30, S.DONE), *END, Row("local boot", 152, 38, S.DONE)),
     ),
 ]  # fmt: skip
 
@@ -101,15 +112,16 @@ OUTCOMES = [
     (facts(101, state=NodeState.DEFINED), Outcome.RUNNING),
     (facts(150, *WHOLE[:4]), Outcome.RUNNING),
     (facts(160, *WHOLE, state=NodeState.INSTALLED), Outcome.RUNNING),
-    (facts(200, *WHOLE, state=NodeState.READY), Outcome.READY),
+    (facts(200, *WHOLE, UP, state=NodeState.READY), Outcome.READY),
+    (facts(200, UP, state=NodeState.READY), Outcome.READY),
     (facts(150, *FAILURE, state=NodeState.FAILED), Outcome.FAILED),
     # The state of an earlier run, before this one has said anything.
     (facts(101, state=NodeState.READY), Outcome.RUNNING),
     (facts(101, state=NodeState.FAILED), Outcome.RUNNING),
-    (evolve(facts(400, *WHOLE, state=NodeState.READY), powered=300.0), Outcome.RUNNING),
+    (evolve(facts(400, *WHOLE, UP, state=NodeState.READY), powered=300.0), Outcome.RUNNING),
     (evolve(facts(400, *FAILURE, state=NodeState.FAILED), powered=300.0), Outcome.RUNNING),
     # An old system came up after a failed install: the store says the failure stands.
-    (facts(200, *FAILURE, state=NodeState.READY), Outcome.RUNNING),
+    (facts(200, *FAILURE, UP, state=NodeState.FAILED), Outcome.FAILED),
 ]
 
 
@@ -130,13 +142,19 @@ REACHED = [
 ]
 
 
+@pytest.mark.parametrize(("percent", "expected"), [(0, True), (40, True), (41, False)])
+def test_reached_so_far_into_a_phase(percent: float, expected: bool) -> None:
+    assert reached(facts(140, *WHOLE[:4]), "transfer", percent=percent) is expected
+    assert reached(facts(150, *WHOLE[:5]), "transfer", percent=percent)
+
+
 @pytest.mark.parametrize(("given", "phase", "status", "expected"), REACHED)
 def test_reached(given: Facts, phase: str, status: Status, expected: bool) -> None:
     assert reached(given, phase, status) is expected
 
 
 def test_total_is_from_power_on_to_the_last_end() -> None:
-    assert total(table(facts(200, *WHOLE, kernels=(110, 165), ready=190.0, state=NodeState.READY))) == 90
+    assert total(table(facts(200, *WHOLE, UP, kernels=(110, 165), state=NodeState.READY))) == 90
     assert total(()) == 0
 
 

@@ -1,0 +1,69 @@
+"""What whole installs need: a state directory with the demo's image and ramdisk, root, QEMU, a rehearsal per test."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from ipaddress import IPv4Address
+from pathlib import Path, PurePosixPath
+
+import pytest
+from attrs import evolve
+
+from imaged.model.settings import Settings
+from imaged.rehearsal.accel import accelerator
+from imaged.rehearsal.machine import Accel
+from imaged.rehearsal.rehearsal import Rehearsal
+
+STATE = "IMAGED_VM_STATE"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """``matrix`` is a word of this directory only."""
+    config.addinivalue_line("markers", "matrix: part of the long matrix of whole installs (IMAGED_VM=all)")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything here installs machines; what is marked ``matrix`` runs only when the long matrix was asked for."""
+    here = Path(__file__).parent
+    long = pytest.mark.skip(reason="part of the long matrix: IMAGED_VM=all (make vm)")
+    for item in items:
+        if here not in item.path.parents:
+            continue
+        item.add_marker(pytest.mark.vm)
+        if item.get_closest_marker("matrix") and os.environ.get("IMAGED_VM") != "all":
+            item.add_marker(long)
+
+
+@pytest.fixture(scope="session")
+def site() -> Settings:
+    """Settings of the demo: its state directory has the image and the boot ramdisk."""
+    state = os.environ.get(STATE)
+    if not state:
+        pytest.skip(f"{STATE} names no state directory with image and ramdisk (make test does)")
+    if os.geteuid() != 0:
+        pytest.skip("a rehearsal needs root")
+    if not shutil.which("qemu-system-x86_64"):
+        pytest.skip("qemu-system-x86_64 is not installed")
+    return Settings(address=IPv4Address("127.0.0.1"), state=PurePosixPath(Path(state).resolve()))
+
+
+@pytest.fixture(scope="session")
+def accel() -> Accel:
+    """Found out once: it takes some seconds where KVM pretends."""
+    return accelerator()
+
+
+@pytest.fixture
+def rehearse(site: Settings, accel: Accel, tmp_path: Path) -> Iterator[Callable[..., Rehearsal]]:
+    """``rehearse()`` is a rehearsal with its daemon running; ``state`` takes it from another state directory."""
+    with ExitStack() as stack:
+
+        def begin(state: Path | None = None) -> Rehearsal:
+            settings = evolve(site, state=PurePosixPath(state)) if state else site
+            key = Path(site.state) / "key"
+            rehearsal = stack.enter_context(Rehearsal(settings, logs=tmp_path / "logs", ssh_key=key, accel=accel))
+            rehearsal.start_daemon()
+            return rehearsal
+
+        yield begin
