@@ -236,7 +236,7 @@ def _explain(error: BaseException, kind: type | None) -> str:
     if isinstance(error, KeyError):
         return f"the key {error.args[0]!r} is missing"
     if isinstance(error, ImagedError):
-        return str(error)
+        return f"{error.what} ({error.hint.removesuffix('.')})" if error.hint else error.what
     if isinstance(error, AttributeError):  # a mapping field of cattrs' own
         return "expected a mapping of keys"
     return str(error) or type(error).__name__

@@ -1,8 +1,9 @@
 """Disk layouts: plain data to a checked Layout, and whether a layout can boot an image on a machine."""
 
-from collections.abc import Iterator
-from typing import Any, TypeVar
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar, cast
 
+import attrs
 from attrs import evolve, frozen
 
 from imaged.model.codec import decode
@@ -56,28 +57,27 @@ def _disk(data: object, at: str, faults: list[str]) -> Draft:
     """Part by part, so that a fault in one does not hide those of the others."""
     found = len(faults)
     shell = _decoded(_without_items(_listed(data, ("match",)), "match", "partitions"), DiskSpec, at, faults)
-    partitions = [
-        (f"{at}.partitions[{index}]", _decoded(_sized(each), Partition, f"{at}.partitions[{index}]", faults))
-        for index, each in enumerate(_items(data, "partitions"))
-    ]
-    matches = [
-        _decoded(_texts(_listed(each, _TUPLES)), Match, f"{at}.match[{index}]", faults)
-        for index, each in enumerate(_items(_listed(data, ("match",)), "match"))
-    ]
-    good = tuple((path, partition) for path, partition in partitions if partition)
-    spec = None
+    partitions = _parts(map(_sized, _items(data, "partitions")), Partition, f"{at}.partitions", faults)
+    alternatives = (_texts(_listed(each, _TUPLES)) for each in _items(_listed(data, ("match",)), "match"))
+    matches = _parts(alternatives, Match, f"{at}.match", faults)
     if shell:
-        spec = evolve(
-            shell,
-            partitions=tuple(partition for _, partition in good),
-            match=tuple(match for match in matches if match) if _has(data, "match") else shell.match,
-        )
-    return Draft(at, spec, good, complete=len(faults) == found)
+        match = tuple(match for _, match in matches) if _has(data, "match") else shell.match
+        shell = evolve(shell, partitions=tuple(partition for _, partition in partitions), match=match)
+    return Draft(at, shell, partitions, matches, complete=len(faults) == found)
+
+
+def _parts(items: Iterable[object], kind: type[T], at: str, faults: list[str]) -> tuple[tuple[str, T], ...]:
+    """Those items that can be read, each with its path."""
+    decoded = [(f"{at}[{index}]", _decoded(each, kind, f"{at}[{index}]", faults)) for index, each in enumerate(items)]
+    return tuple((path, value) for path, value in decoded if value is not None)
 
 
 def _decoded(data: object, kind: type[T], at: str, faults: list[str]) -> T | None:
     value, found = decode(data, kind)
     faults += [str(fault.below(at)) for fault in found]
+    if value is None and isinstance(data, dict):  # an unknown key shall not hide what is wrong with the known ones
+        known = attrs.fields_dict(cast(Any, kind))
+        value, _ = decode({key: each for key, each in data.items() if key in known}, kind)
     return value
 
 

@@ -28,6 +28,7 @@ class Draft:
     at: str
     spec: DiskSpec | None
     partitions: tuple[tuple[str, Partition], ...]
+    matches: tuple[tuple[str, Match], ...]
     complete: bool
 
 
@@ -84,9 +85,9 @@ def _disk_faults(draft: Draft) -> Iterator[str]:
             yield f"{draft.at}.partitions: there must be at least one"
         if draft.complete and not draft.spec.match:
             yield f"{draft.at}.match: there must be at least one (leave the key out for any disk)"
-        for index, match in enumerate(draft.spec.match):
-            yield from _match_faults(f"{draft.at}.match[{index}]", match)
         yield from _table_faults(draft.at, draft.spec.label, draft.partitions)
+    for at, match in draft.matches:
+        yield from _match_faults(at, match)
     yield from _repeated((f"{at}.id", partition.id) for at, partition in draft.partitions)
     for role in _ONCE:
         of_role = [at for at, partition in draft.partitions if partition.role is role]
