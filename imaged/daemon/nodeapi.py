@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from klein import Klein
 from twisted.logger import Logger
@@ -14,7 +14,7 @@ from imaged.daemon.provisioning import Provisioning
 from imaged.model.codec import from_json, to_json
 from imaged.model.errors import BadInput, CannotPlan, Conflict, Denied, ImagedError, NotFound
 from imaged.model.net import Mac
-from imaged.model.report import Claim, PlanRequest, Problem, Report
+from imaged.model.report import Claim, PlanRequest, Problem, Report, Status
 from imaged.store.paths import find_beneath
 
 T = TypeVar("T")
@@ -61,7 +61,7 @@ class NodeApi:
         path = find_beneath(self._boot, name)
         if not path.is_file():
             raise NotFound("no such file")
-        request.postpath = []  # klein leaves the matched path there, and the file would look for children
+        cast(Any, request).postpath = []  # klein leaves the matched path there, and the file would look for children
         return File(str(path), defaultType="application/octet-stream")
 
     @app.route("/v1/claim", methods=["POST"])
