@@ -1,7 +1,5 @@
 """The agent's only importer of parted: partition tables, exactly as planned."""
 
-import fcntl
-import os
 from pathlib import Path
 
 import _ped
@@ -32,12 +30,9 @@ def make_table(step: MakeTable, run: Run) -> None:
     with held(step.disk.path) as device:
         # What an older layout left at these places would be found by udev the moment the partitions appear.
         clear(device, edges(step.disk.size, ((each.start, each.size) for each in step.partitions)))
-    lock = os.open(step.disk.path, os.O_RDONLY | os.O_CLOEXEC)  # read-only: closing it is no event for udev
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        write_table(step.disk.path, step.label, step.partitions)
-    finally:
-        os.close(lock)
+    # No lock around this: Debian's libparted runs `udevadm settle` while it commits, and udev would wait for the lock
+    # to be released before its queue is empty (seen: two time-outs of 120 s, then success).
+    write_table(step.disk.path, step.label, step.partitions)
     # udev re-reads the table when libparted closes the disk; nodes come, go and come again until it has settled.
     run(("udevadm", "settle"))
     nodes = tuple(partition_path(step.disk.path, each.number) for each in step.partitions)
