@@ -1,4 +1,4 @@
-"""Runs the TFTP service for the tests of real clients: ``serve_tftp.py ROOT [PORT]`` prints the port, ends with stdin."""
+"""Runs the TFTP service for real clients: ``serve_tftp.py ROOT [INTERFACE]`` prints the port and ends with its stdin."""
 
 import sys
 from ipaddress import IPv4Address
@@ -23,9 +23,11 @@ def generated(name, client):
     return f"made for {client}\n".encode() if name == "generated/hello" else None
 
 
-def main(root, port="0"):
+def main(root, *interfaces):
     globalLogPublisher.addObserver(textFileLogObserver(sys.stderr))
-    settings = Settings(address=IPv4Address("127.0.0.1"), tftp=TftpSettings(port=int(port), max_block=8192))
+    settings = Settings(
+        address=IPv4Address("127.0.0.1"), interfaces=interfaces, tftp=TftpSettings(port=0, max_block=8192)
+    )
     service = TftpService(settings, Path(root), reactor, generated)
     service.start()
     stdio.StandardIO(UntilClosed())
