@@ -1,4 +1,4 @@
-"""Runs the TFTP service for real clients: ``serve_tftp.py ROOT [INTERFACE]`` prints the port and ends with its stdin."""
+"""Runs the TFTP service for real clients: ``serve_tftp.py ROOT [INTERFACE]`` prints the port, ends with its stdin."""
 
 import sys
 from ipaddress import IPv4Address
