@@ -81,9 +81,9 @@ class NodeApi:
         name = self._node(request)
         report = _body(request, Report)
         self._provisioning.record_report(name, report)
-        self._logs.append(
-            name, f"[{report.uptime:8.1f}] {report.phase} {report.status.value} {report.message}".rstrip()
-        )
+        if report.status is not Status.PROGRESS:
+            line = f"[{report.uptime:8.1f}] {report.phase} {report.status.value} {report.message}"
+            self._logs.append(name, line.rstrip())
         request.setResponseCode(204)
 
     @app.route("/v1/log", methods=["POST"])
