@@ -78,6 +78,12 @@ def test_what_we_ship_is_without_fault(path: Path) -> None:
     assert _file(path).name == path.stem
 
 
+def test_the_manuals_example_is_without_fault() -> None:
+    manual = (Path(__file__).parents[2] / "docs/layouts.md").read_text()
+    example = manual.split("```yaml\n")[1].split("```")[0]
+    assert len(read(yamlfile.parse(example, where="docs/layouts.md"), "manual").disks[0].partitions) == 4
+
+
 def test_every_fault_of_a_file_is_told_at_once() -> None:
     with pytest.raises(BadInput) as caught:
         _file(_DATA / "faulty.yaml")
