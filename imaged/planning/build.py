@@ -142,7 +142,7 @@ _PHASES = tuple(
         (r"I: installing essential packages|I: Installing core packages|I: Unpacking required", "essential packages"),
         (r"I: installing remaining packages|I: Unpacking the base system|I: Configuring the base", "packages"),
         (r"update-initramfs: Generating|dracut: ", "initramfs"),
-        (r"I: cleaning package lists|I: Base system installed", "clean"),
+        (r"I: cleaning package lists|I: Base system installed", "package caches"),
     )
 )
 _NAME = r"([a-z0-9][a-z0-9+-]+(?:\.[a-z0-9+-]+)*)"
