@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,11 +38,17 @@ class Namespace:
         self._children: list[subprocess.Popen[Any]] = []
 
     def run(self, *argv: str, timeout: float = 30, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run a program in here to its end; stdout and stderr are captured together as text."""
-        done = subprocess.run(
-            self._inside(argv), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            timeout=timeout, check=False, env=_environment(), preexec_fn=_die_with_parent,
-        )  # fmt: skip
+        """Run a program in here to its end; stdout and stderr are captured together as text.
+
+        Into a file, not a pipe: clients leave a daemon behind that would hold the pipe open.
+        """
+        with tempfile.TemporaryFile("w+", errors="replace") as output:
+            ended = subprocess.run(
+                self._inside(argv), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+                timeout=timeout, check=False, env=_environment(), preexec_fn=_die_with_parent,
+            )  # fmt: skip
+            output.seek(0)
+            done = subprocess.CompletedProcess(argv, ended.returncode, output.read())
         assert not check or done.returncode == 0, f"{' '.join(argv)} ended with {done.returncode}:\n{done.stdout}"
         return done
 
