@@ -93,18 +93,18 @@ def _target(
     node: Node, version: Version, layout: Layout, inventory: Inventory, site: Site, filled: tuple[_Filled, ...]
 ) -> Target:
     pairs = [(disk, wanted, where) for disk in filled for wanted, where in disk.pairs()]
-    filesystems = tuple(
+    formatted = tuple(
         PlannedFilesystem(
             disk=disk.disk.path,
             number=where.number,
             fs=wanted.fs,
-            uuid=filesystem_uuid(site.uuid, node.name, wanted.mount, wanted.fs),
+            uuid=filesystem_uuid(site.uuid, node.name, wanted.mount or wanted.id, wanted.fs),
             mount=wanted.mount,
             options=wanted.options,
             label=wanted.label,
         )
         for disk, wanted, where in pairs
-        if wanted.fs and wanted.mount
+        if wanted.fs
     )
     swaps = tuple(
         PlannedSwap(disk.disk.path, where.number, swap_uuid(site.uuid, node.name, wanted.id))
@@ -118,7 +118,8 @@ def _target(
         inventory=inventory,
         site=site.uuid,
         server=site.server,
-        filesystems=filesystems,
+        filesystems=tuple(each for each in formatted if each.mount),
+        spare=tuple(each for each in formatted if not each.mount),
         swaps=swaps,
         boot_disks=tuple(disk.disk.path for disk in filled if starts_by_bios((disk.spec,))),
         bios="i386-pc" in platforms and firmware is not BootFirmware.UEFI and starts_by_bios(layout.disks),
@@ -156,7 +157,7 @@ def _filesystems(target: Target) -> tuple[Step, ...]:
             label=each.label,
             config=target.facts.mke2fs_conf if each.fs is Filesystem.EXT4 else "",
         )
-        for each in target.filesystems
+        for each in (*target.filesystems, *target.spare)
     )
 
 

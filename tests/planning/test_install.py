@@ -107,3 +107,14 @@ def test_what_cannot_be_is_refused_before_any_write(machine: Inventory, facts: I
     with pytest.raises(CannotPlan) as refused:
         plan(NODE, evolve(VERSION, facts=facts), LAYOUT, machine, SITE)
     assert said in str(refused.value)
+
+
+def test_a_filesystem_that_is_mounted_nowhere_is_made_all_the_same() -> None:
+    data = yamlfile.parse("{id: pool, role: data, size: 1G, fs: ext4}", where="test")
+    plain = yamlfile.load(shipped("autoinstall_scripts/layouts/one-disk.yaml"))
+    plain["disks"][0]["partitions"].append(data)
+    made = plan(NODE, VERSION, read(plain, "with-pool"), MACHINE, SITE)
+    steps = [step for phase in made.phases for step in phase.steps]
+    (pool,) = (step for step in steps if isinstance(step, MakeFilesystem) and step.number == 5)
+    assert pool.uuid
+    assert not any(isinstance(step, Mount) and step.number == 5 for step in steps)

@@ -10,7 +10,7 @@ from imaged.planning.identity import machine_id
 def checks(target: Target) -> tuple[Step, ...]:
     """One step per promise that the fixups made."""
     steps: list[Step] = [
-        CheckDevice(filesystem.disk, filesystem.number, filesystem.uuid) for filesystem in target.filesystems
+        CheckDevice(each.disk, each.number, each.uuid) for each in (*target.filesystems, *target.spare)
     ]
     steps += [CheckDevice(swap.disk, swap.number, swap.uuid) for swap in target.swaps]
     steps += [

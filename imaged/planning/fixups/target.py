@@ -41,7 +41,7 @@ class PlannedSwap:
 class Target:
     """One node's system as it shall be. ``boot_disks`` get a BIOS boot loader; ``bios`` and ``uefi`` say which start.
 
-    ``server`` is the base URL at which the installed system reports; ``dns`` and ``domain`` come from its subnet.
+    ``spare`` filesystems are made and mounted nowhere. ``server`` is the base URL at which the installed system reports; ``dns`` and ``domain`` come from its subnet.
     """
 
     node: Node
@@ -50,6 +50,7 @@ class Target:
     site: UUID
     server: str
     filesystems: tuple[PlannedFilesystem, ...]
+    spare: tuple[PlannedFilesystem, ...] = ()
     swaps: tuple[PlannedSwap, ...] = ()
     boot_disks: tuple[str, ...] = ()
     bios: bool = True
