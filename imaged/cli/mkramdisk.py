@@ -11,10 +11,11 @@ from rich.console import Console
 
 from imaged.cli.context import Context
 from imaged.model.boot import LOADERS
+from imaged.model.errors import BadInput
 from imaged.model.names import ImageRef
 from imaged.model.size import format_size
 from imaged.ramdisk.build import Order, Result, build
-from imaged.ramdisk.kernel import KernelChoice
+from imaged.ramdisk.kernel import KernelChoice, Source
 from imaged.ramdisk.trees import DEFAULT_CACHE, Cache
 from imaged.store.images import Images
 from imaged.store.paths import shipped
@@ -33,9 +34,12 @@ from imaged.store.paths import shipped
     help="Put ramdisk/ and loaders/ below this directory instead of the state's boot directory.",
 )
 @click.option("--mirror", default="", help="URL of a Debian archive, instead of the usual one.")
+@click.option(
+    "--firmware", is_flag=True, help="Add firmware for cards that need it; it is not free. With --kernel debian."
+)
 @click.option("--refresh", is_flag=True, help="Fetch all packages again, for newer ones.")
 @click.pass_obj
-def command(context: Context, kernel: str, output: Path | None, mirror: str, refresh: bool) -> None:
+def command(context: Context, kernel: str, output: Path | None, mirror: str, firmware: bool, refresh: bool) -> None:
     """Build the boot ramdisk: kernel, tools and the agent that installs nodes. Also puts boot loaders in place.
 
     Packages are kept in /var/cache/imaged (or where IMAGED_CACHE says) and fetched once. When nothing has changed
@@ -44,9 +48,14 @@ def command(context: Context, kernel: str, output: Path | None, mirror: str, ref
     started = time.monotonic()
     console = Console(highlight=False)
     arch = platform.machine()
+    choice = KernelChoice.parse(kernel, arch=arch)
+    if firmware and choice.source is not Source.DEBIAN:
+        raise BadInput(
+            "--firmware goes with --kernel debian only", hint="Other kernels bring lib/firmware of their own."
+        )
     order = Order(
-        KernelChoice.parse(kernel, arch=arch), arch, shipped("installer"), output or context.state.boot,
-        platform.release(), mirror, refresh,
+        choice, arch, shipped("installer"), output or context.state.boot,
+        platform.release(), mirror, firmware, refresh,
     )  # fmt: skip
 
     def image_tree(ref: ImageRef) -> Path:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from imaged.model.errors import NotFound
 from imaged.ramdisk.cpio import Entry, archive, padded
-from imaged.ramdisk.trees import Bind, digest, run_inside
+from imaged.ramdisk.enter import Bind, run_inside
+from imaged.ramdisk.trees import digest
 
 HOME = "usr/lib/imaged"  # in the ramdisk; imaged-init puts it on PYTHONPATH
 LIBRARIES = ("attr", "attrs", "cattr", "cattrs", "typing_extensions")

@@ -10,11 +10,12 @@ from attrs import frozen
 
 from imaged.model.boot import RAMDISK_DIR, Arch
 from imaged.model.codec import from_json, to_json
-from imaged.model.errors import BadInput, ImagedError, NotFound
+from imaged.model.errors import BadInput, ImagedError
 from imaged.model.names import ImageRef
 from imaged.ramdisk import agent, cpio, loaders, toolset
-from imaged.ramdisk.kernel import KernelChoice, KernelFiles, Source, find_kernel
-from imaged.ramdisk.trees import Bind, Cache, Say, digest, run_inside
+from imaged.ramdisk.fetch import fetch_kernel
+from imaged.ramdisk.kernel import KernelChoice
+from imaged.ramdisk.trees import Cache, Say, digest
 
 _FACTS = "ramdisk.json"
 
@@ -32,6 +33,7 @@ class Order:
     boot: Path
     release: str = ""
     mirror: str = ""
+    firmware: bool = False
     renew: bool = False
 
 
@@ -65,7 +67,10 @@ def build(order: Order, cache: Cache, image_tree: Callable[[ImageRef], Path], cr
     with cache.hold(say), _plain_errors():
         tools_recipe = toolset.recipe(order.mirror)
         tools = cache.tree(tools_recipe, say, renew=order.renew)
-        kernel = _kernel(order, cache, tools, image_tree, say)
+        kernel = fetch_kernel(
+            order.kernel, cache, tools, image_tree, say,
+            release=order.release, mirror=order.mirror, firmware=order.firmware, renew=order.renew,
+        )  # fmt: skip
         files = agent.agent_files(order.agent)
         module = toolset.module_files()
         base_key = toolset.base_key(tools_recipe, kernel, module)
@@ -85,7 +90,7 @@ def build(order: Order, cache: Cache, image_tree: Callable[[ImageRef], Path], cr
         say("adding the agent")
         with cache.scratch() as scratch:
             layer = agent.layer(tools, files, scratch)
-        with _new_directory(path) as fresh:
+        with new_directory(path) as fresh:
             shutil.copyfile(kernel.image, fresh / "vmlinuz")
             size = write_initrd(base / "base.img", layer, fresh / "initrd.img")
             ramdisk = Ramdisk(
@@ -118,50 +123,6 @@ def write_initrd(base: Path, layer: bytes, target: Path) -> int:
         return out.tell()
 
 
-def _kernel(order: Order, cache: Cache, tools: Path, image_tree: Callable[[ImageRef], Path], say: Say) -> KernelFiles:
-    choice = order.kernel
-
-    def finish(tree: Path) -> None:
-        _keep_kernel_only(tree)
-        for modules in tree.glob("**/lib/modules/*"):
-            toolset.run_depmod(tools, modules.parent, modules.name)
-
-    if choice.source is Source.HOST:
-        return find_kernel(Path("/"), order.release)
-    if choice.source is Source.IMAGE:
-        return find_kernel(image_tree(ImageRef.parse(choice.name)))
-    if choice.source is Source.DEBIAN:
-        return find_kernel(cache.tree(choice.recipe(order.mirror), say, renew=order.renew, finish=finish))
-    path = Path(choice.name).absolute()
-    if choice.source is Source.TREE:
-        if not path.is_dir():
-            raise NotFound("no such directory", where=str(path), hint="Name a .deb or an unpacked tree.")
-        return find_kernel(path)
-    if not path.is_file():
-        raise NotFound("no such file", where=str(path))
-
-    def unpack(tree: Path) -> None:
-        binds = (Bind(path.parent, "mnt/package"), Bind(tree, "mnt/output", writable=True))
-        run_inside(tools, ("dpkg-deb", "--extract", f"/mnt/package/{path.name}", "/mnt/output"), binds)
-        finish(tree)
-
-    return find_kernel(cache.keep(f"deb-{digest(path.read_bytes())}", unpack))
-
-
-def _keep_kernel_only(tree: Path) -> None:
-    """A kernel package depends on programs that we do not want: 300 MB of them."""
-    kernel = {"modules", "firmware"}
-    for place, kept in (("", {"boot", "lib", "usr"}), ("usr", {"lib"}), ("lib", kernel), ("usr/lib", kernel)):
-        directory = tree / place
-        for path in directory.iterdir() if directory.is_dir() and not directory.is_symlink() else ():
-            if path.name in kept:
-                continue
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
-
-
 def _loaders(order: Order, cache: Cache, say: Say) -> dict[Arch, Path]:
     found = loaders.on_host()
     if loaders.complete(found):
@@ -170,7 +131,7 @@ def _loaders(order: Order, cache: Cache, say: Say) -> dict[Arch, Path]:
 
 
 @contextmanager
-def _new_directory(path: Path) -> Iterator[Path]:
+def new_directory(path: Path) -> Iterator[Path]:
     """A directory that takes the place of ``path`` at once when the block ends well, and is gone when it does not.
 
     ``path`` is a symbolic link: kernel and ramdisk must change together, and only a link can be replaced in one step.

@@ -11,6 +11,11 @@ from imaged.model.names import ImageRef
 from imaged.ramdisk.trees import TreeRecipe, digest
 
 DEFAULT_PACKAGES = {"x86_64": "linux-image-amd64", "aarch64": "linux-image-arm64"}
+# What network cards and disk controllers load into themselves; without it bnx2x and older qla2xxx do nothing at all.
+FIRMWARE_PACKAGES = (
+    "firmware-bnx2", "firmware-bnx2x", "firmware-cavium", "firmware-misc-nonfree", "firmware-myricom",
+    "firmware-netronome", "firmware-netxen", "firmware-qlogic", "firmware-realtek",
+)  # fmt: skip
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]{1,100}")
 
 
@@ -55,9 +60,12 @@ class KernelChoice:
     def __str__(self) -> str:
         return ":".join(part for part in (self.source.value, self.name) if part)
 
-    def recipe(self, mirror: str = "") -> TreeRecipe:
-        """The tree that holds a Debian package's kernel."""
-        return TreeRecipe("kernel", (self.name,), mirror=mirror)
+    def recipe(self, *, mirror: str = "", firmware: bool = False) -> TreeRecipe:
+        """The tree that holds a Debian package's kernel, with the firmware that is not free when asked for."""
+        if not firmware:
+            return TreeRecipe("kernel", (self.name,), mirror=mirror)
+        components = ("main", "non-free-firmware")
+        return TreeRecipe("kernel", (self.name, *FIRMWARE_PACKAGES), mirror=mirror, components=components)
 
 
 @frozen
@@ -74,8 +82,9 @@ class KernelFiles:
         """Changes when the kernel or its modules do. depmod writes modules.dep anew after each change of modules."""
         dependencies = self.modules / "modules.dep"
         return digest(
-            self.version, self.image.read_bytes(), dependencies.read_bytes(), str(dependencies.stat().st_mtime_ns)
-        )
+            self.version, self.image.read_bytes(), dependencies.read_bytes(), str(dependencies.stat().st_mtime_ns),
+            *_firmware_listing(self.firmware),
+        )  # fmt: skip
 
     def compression(self) -> str:
         """``zstd`` where this kernel can unpack it, else ``gzip``."""
@@ -107,11 +116,11 @@ def find_kernel(root: Path, version: str = "") -> KernelFiles:
     for candidate in versions:
         image = _image(root, candidate)
         if image and candidate in modules and (modules[candidate] / "modules.dep").is_file():
-            firmware = root / "lib/firmware"
             config = root / f"boot/config-{candidate}"
+            firmware = [place for place in (root / "lib/firmware", root / "usr/lib/firmware") if place.is_dir()]
             return KernelFiles(
-                candidate, image, modules[candidate], config if config.is_file() else None,
-                firmware if firmware.is_dir() else None,
+                candidate, image, modules[candidate],
+                config=config if config.is_file() else None, firmware=firmware[0] if firmware else None,
             )  # fmt: skip
     if version and version not in modules:
         raise NotFound(f"there are no modules of kernel {version}", where=str(root / "lib/modules"), hint=_OTHER)
@@ -125,6 +134,11 @@ def find_kernel(root: Path, version: str = "") -> KernelFiles:
 
 
 _OTHER = "Choose another kernel with --kernel, for example --kernel debian."
+
+
+def _firmware_listing(root: Path | None) -> list[str]:
+    files = sorted(path for path in root.rglob("*") if path.is_file()) if root else []
+    return [f"{path} {path.stat().st_size}" for path in files]
 
 
 def _image(root: Path, version: str) -> Path | None:

@@ -4,8 +4,9 @@ import shutil
 from importlib import resources
 from pathlib import Path
 
+from imaged.ramdisk.enter import Bind, run_inside
 from imaged.ramdisk.kernel import KernelFiles
-from imaged.ramdisk.trees import Bind, TreeRecipe, digest, run_inside
+from imaged.ramdisk.trees import TreeRecipe, digest
 
 PACKAGES = (
     "dracut-core", "cpio", "zstd",  # builds the ramdisk
@@ -54,11 +55,6 @@ def compress_argv(how: str, path: str) -> tuple[str, ...]:
     if how == "zstd":
         return ("zstd", "--quiet", "--force", "-10", "-T0", path, "-o", f"{path}.packed")
     return ("sh", "-c", 'gzip -n -9 < "$1" > "$1.packed"', "gzip", path)
-
-
-def run_depmod(toolset: Path, modules_parent: Path, version: str) -> None:
-    """Write modules.dep of a freshly unpacked kernel package: its maintainer script was not run."""
-    run_inside(toolset, ("depmod", version), (Bind(modules_parent, "usr/lib/modules", writable=True),))
 
 
 def build_base(toolset: Path, kernel: KernelFiles, module: dict[str, bytes], target: Path) -> None:

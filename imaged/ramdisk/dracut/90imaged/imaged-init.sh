@@ -56,7 +56,9 @@ find_devices() {
     mkdir -p /run/udev
     /lib/systemd/systemd-udevd --daemon --resolve-names=never
     udevadm trigger --type=subsystems --action=add
-    udevadm trigger --type=devices --action=add
+    # Terminals and such are most of the devices and have nothing to wait for: the kernel made their nodes.
+    udevadm trigger --type=devices --action=add --subsystem-nomatch=tty --subsystem-nomatch=vc \
+        --subsystem-nomatch=mem --subsystem-nomatch=memory --subsystem-nomatch=bdi --subsystem-nomatch=workqueue
     udevadm settle --timeout=60 || say "some devices are still not ready; going on"
 }
 

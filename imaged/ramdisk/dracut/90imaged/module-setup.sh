@@ -16,7 +16,7 @@ installkernel() {
     hostonly='' instmods --silent usbnet cdc_ether cdc_ncm cdc_eem rndis_host r8152 ax88179_178a asix smsc75xx smsc95xx lan78xx
 
     # Disk controllers. drivers/pci/controller has Intel's VMD, behind which NVMe disks hide.
-    hostonly='' instmods --silent =drivers/ata =drivers/nvme =drivers/message/fusion =drivers/mmc =drivers/ufs
+    hostonly='' instmods --silent =drivers/ata =drivers/nvme/host =drivers/message/fusion =drivers/mmc =drivers/ufs
     hostonly='' instmods --silent =drivers/scsi =drivers/pci/controller =drivers/usb/storage
     hostonly='' instmods --silent virtio_blk virtio_scsi xen-blkfront hv_storvsc loop nbd mtip32xx sd_mod sr_mod sg
 
@@ -117,6 +117,7 @@ _install_files() {
 _install_applets() {
     local applet
     for applet in $(busybox --list); do
+        [[ $applet == init || $applet == linuxrc ]] && continue # the kernel would start it if ours were missing
         [[ -e $initdir/usr/bin/$applet || -e $initdir/usr/sbin/$applet || -L $initdir/usr/bin/$applet ]] && continue
         ln -s busybox "$initdir/usr/bin/$applet"
     done
