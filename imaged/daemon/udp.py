@@ -20,6 +20,7 @@ from imaged.model.errors import ImagedError
 
 _IP_PKTINFO: Final = 8  # <linux/in.h>; Python's socket module has no name for it yet
 _INFO: Final = struct.Struct("=i4s4s")  # struct in_pktinfo: interface, our address, the header's destination
+_LONGEST: Final = 65535  # bytes of a datagram
 _BATCH: Final = 64  # datagrams per turn of the reactor, so that a flood leaves time for everybody else
 _BUFFER: Final = 1 << 20  # bytes asked of the kernel each way; it gives less where its limits say so
 
@@ -50,6 +51,7 @@ class UdpSocket:
         """Bind ``address`` ("": all) and ``port`` (0: any). Raises ImagedError when that is not possible."""
         self._received = received
         self._reactor = reactor
+        self._address = address
         try:
             self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         except OSError as error:
@@ -79,9 +81,12 @@ class UdpSocket:
 
         A full buffer, a firewall's EPERM, a route that is gone are loss like any other on the way.
         """
-        info = _INFO.pack(0, socket.inet_aton(local), bytes(4))
         try:
-            self._socket.sendmsg([payload], [(socket.IPPROTO_IP, _IP_PKTINFO, info)], 0, to)
+            if self._address:
+                self._socket.sendto(payload, to)
+            else:
+                info = _INFO.pack(0, socket.inet_aton(local), bytes(4))
+                self._socket.sendmsg([payload], [(socket.IPPROTO_IP, _IP_PKTINFO, info)], 0, to)
         except OSError as error:
             self._log.debug("to {host}: {error}", host=to[0], error=error)
             return False
@@ -103,17 +108,26 @@ class UdpSocket:
             if self._socket.fileno() < 0:  # closed by what it has just received
                 return
             try:
-                payload, ancillary, _flags, source = self._socket.recvmsg(65535, socket.CMSG_SPACE(_INFO.size))
+                datagram = self._receive()
             except OSError as error:
                 if error.errno not in (errno.EAGAIN, errno.EINTR):
                     self._log.warn("receive: {error}", error=error)
                 return
-            for level, kind, data in ancillary:
-                if (level, kind) == (socket.IPPROTO_IP, _IP_PKTINFO):
-                    interface, local, destination = _INFO.unpack(data)
-                    # They differ for broadcast and multicast, which TFTP must not answer (RFC 1123 section 4.2.3.4).
-                    if local == destination:
-                        self._hand_on(Datagram(payload, source, socket.inet_ntoa(local), interface))
+            if datagram:
+                self._hand_on(datagram)
+
+    def _receive(self) -> Datagram | None:
+        if self._address:  # the kernel gives such a socket nothing else, broadcasts neither
+            payload, source = self._socket.recvfrom(_LONGEST)
+            return Datagram(payload, source, self._address)
+        payload, ancillary, _flags, source = self._socket.recvmsg(_LONGEST, socket.CMSG_SPACE(_INFO.size))
+        for level, kind, data in ancillary:
+            if (level, kind) == (socket.IPPROTO_IP, _IP_PKTINFO):
+                interface, local, destination = _INFO.unpack(data)
+                # They differ for broadcast and multicast, which TFTP must not answer (RFC 1123 section 4.2.3.4).
+                if local == destination:
+                    return Datagram(payload, source, socket.inet_ntoa(local), interface)
+        return None
 
     def _hand_on(self, datagram: Datagram) -> None:
         try:
