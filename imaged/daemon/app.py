@@ -1,5 +1,6 @@
 """The composition root of `imaged serve`: settings in, every service built, wired and started here and only here."""
 
+import resource
 import time
 from pathlib import Path
 from typing import Any
@@ -35,9 +36,11 @@ class Daemon:
         logs = NodeLogs(state.logs, time.time)
         self._settings = settings
         self._reactor = reactor
-        self._site = Site(NodeApi(provisioning, logs, state.boot).app.resource(), timeout=_REQUEST_TIMEOUT)
         self._tftp = TftpService(settings, state.boot, reactor)
         self._rsync = RsyncService(settings, state.run, state.logs, reactor, provisioning.grant)
+        # A node that starts over has no use for the transfer it left behind: its slot is free at once.
+        api = NodeApi(provisioning, logs, state.boot, on_claim=self._rsync.drop)
+        self._site = Site(api.app.resource(), timeout=_REQUEST_TIMEOUT)
         self._dhcp = DhcpService(
             settings,
             reactor,
@@ -50,6 +53,7 @@ class Daemon:
     def start(self) -> None:
         """Listen on every port. Raises ImagedError when one cannot be had."""
         settings = self._settings
+        _raise_descriptor_limit()
         try:
             self._reactor.listenTCP(settings.http.port, self._site)
         except CannotListenError as error:
@@ -72,3 +76,9 @@ class Daemon:
             self._dhcp.stop()
         self._tftp.stop()
         return self._rsync.stop()
+
+
+def _raise_descriptor_limit() -> None:
+    """Each TFTP transfer costs two descriptors, and a rack asks all at once: 1024, the usual soft limit, is too few."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -35,8 +35,9 @@ class NodeApi:
     app = Klein()
     log = Logger()
 
-    def __init__(self, provisioning: Provisioning, logs: NodeLogs, boot: Path) -> None:
+    def __init__(self, provisioning: Provisioning, logs: NodeLogs, boot: Path, on_claim: Callable[[str], None]) -> None:
         self._provisioning = provisioning
+        self._on_claim = on_claim
         self._logs = logs
         self._boot = boot
 
@@ -67,7 +68,9 @@ class NodeApi:
     @app.route("/v1/claim", methods=["POST"])
     def claim(self, request: Request) -> str:
         """One-time token in, node name out."""
-        return self._answer(request, self._provisioning.claim(_body(request, Claim)))
+        claimed = self._provisioning.claim(_body(request, Claim))
+        self._on_claim(claimed.node)
+        return self._answer(request, claimed)
 
     @app.route("/v1/plan", methods=["POST"])
     def plan(self, request: Request) -> str:

@@ -8,7 +8,8 @@ from imaged.model.layout import Filesystem
 def filesystem_uuid(site: UUID, node: str, mount: str, fs: Filesystem) -> str:
     """The UUID of the filesystem that ``node`` mounts at ``mount`` (the partition's id for one mounted nowhere).
 
-    For vfat it is the volume id ``XXXX-XXXX``. ``site`` is the server's own random UUID, so that ``node01`` of two clusters never share a filesystem.
+    For vfat it is the volume id ``XXXX-XXXX``. ``site`` is the server's own random UUID, so that ``node01`` of two
+    clusters never share a filesystem.
     """
     chosen = uuid5(site, f"{node}:{mount}")
     if fs is Filesystem.VFAT:

@@ -25,8 +25,9 @@ reactor: Any = installed
 class Api:
     """A client on a thread, as the agent is one on another machine."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, claims: list[str]) -> None:
         self.port = port
+        self.claims = claims
 
     async def call(self, method: str, path: str, body: str = "", secret: str = "", **headers: str) -> tuple[int, bytes]:
         from http.client import HTTPConnection
@@ -52,9 +53,11 @@ def api(server: Provisioning, tmp_path: Path) -> Iterator[Api]:  # noqa: F811
     (boot / "loaders").mkdir(parents=True)
     (boot / "loaders/undionly.kpxe").write_bytes(bytes(range(256)) * 16)
     (boot / "outside").symlink_to("/etc/passwd")
-    site = Site(NodeApi(server, NodeLogs(tmp_path / "logs", lambda: 0.0), boot).app.resource())
+    claims: list[str] = []
+    api = NodeApi(server, NodeLogs(tmp_path / "logs", lambda: 0.0), boot, on_claim=claims.append)
+    site = Site(api.app.resource())
     port = reactor.listenTCP(0, site, interface="127.0.0.1")
-    yield Api(port.getHost().port)
+    yield Api(port.getHost().port, claims)
     pytest_twisted.blockon(port.stopListening())
 
 
@@ -62,6 +65,7 @@ def api(server: Provisioning, tmp_path: Path) -> Iterator[Api]:  # noqa: F811
 async def test_an_install_by_http(api: Api, server: Provisioning, tmp_path: Path) -> None:  # noqa: F811
     status, body = await api.call("POST", "/v1/claim", to_json(Claim(token_of(server), "secret")))
     assert (status, from_json(body, Claimed).node) == (200, "n1")
+    assert api.claims == ["n1"], "what an earlier install left running is told to end"
     status, body = await api.call("POST", "/v1/plan", to_json(PlanRequest(MACHINE)), "secret")
     assert (status, from_json(body, PlanAnswer).plan.node) == (200, "n1")
     for phase in ("wipe", "reboot"):

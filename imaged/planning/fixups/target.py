@@ -41,7 +41,8 @@ class PlannedSwap:
 class Target:
     """One node's system as it shall be. ``boot_disks`` get a BIOS boot loader; ``bios`` and ``uefi`` say which start.
 
-    ``spare`` filesystems are made and mounted nowhere. ``server`` is the base URL at which the installed system reports; ``dns`` and ``domain`` come from its subnet.
+    ``spare`` filesystems are made and mounted nowhere. ``server`` is the base URL at which the installed system
+    reports; ``dns`` and ``domain`` come from its subnet.
     """
 
     node: Node
