@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from enum import Enum
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from attrs import frozen
 
@@ -65,7 +65,7 @@ def sync_tree(
         else:
             progress(count)
 
-    command = argv(step, inside(root, step.at))
+    command = argv(step, root)
     for pause in (*PAUSES, None):
         done = processes.stream(command, on_line, env=source.environment)
         outcome, reason = verdict(done.code, done.errors, step.at)
@@ -77,14 +77,22 @@ def sync_tree(
         sleep(pause)
 
 
-def argv(step: SyncTree, place: Path) -> tuple[str, ...]:
-    """rsync for this step. Onto an empty filesystem of our own, deltas and temporary copies only cost time."""
-    keep = ("-rt", "--modify-window=2") if step.foreign else ("-aHAXS", "--numeric-ids")
+def argv(step: SyncTree, root: Path) -> tuple[str, ...]:
+    """rsync for this step, below the target's ``root``.
+
+    Onto an empty filesystem of our own, deltas and temporary copies only cost time. What belongs on a foreign one
+    is picked out of the whole tree: an image that has nothing there is no error, as a missing source would be.
+    """
+    if step.foreign:
+        parents = [f"--include={parent}/" for parent in reversed(PurePosixPath(step.at).parents) if parent.name]
+        what = ("-rt", "--omit-dir-times", "--modify-window=2", *parents, f"--include={step.at}/***", "--exclude=*")
+        source, place = "rsync://imaged/image/", root
+    else:
+        what = ("-aHAXS", "--numeric-ids", *(f"--exclude={pattern}" for pattern in step.exclude))
+        source, place = f"rsync://imaged/image{step.at.rstrip('/')}/", inside(root, step.at)
     return (
-        "rsync", *keep, "--whole-file", "--inplace", "--info=progress2", "--no-human-readable",
-        "--timeout=600", "--sockopts=SO_KEEPALIVE",
-        *(f"--exclude={pattern}" for pattern in step.exclude),
-        f"rsync://imaged/image{step.at.rstrip('/')}/", f"{place}/",
+        "rsync", "--whole-file", "--inplace", "--info=progress2", "--no-human-readable", "--timeout=600",
+        "--sockopts=SO_KEEPALIVE", *what, source, f"{place}/",
     )  # fmt: skip
 
 
