@@ -154,7 +154,9 @@ class _Screen:
         """One look at the machines."""
         self.latest = latest
         if self._live:
-            self._live.update(_table({facts.node: phases.table(facts) for facts in latest}))
+            rows = {facts.node: phases.table(facts) for facts in latest}
+            # Many machines would not fit on the screen with all that is behind them.
+            self._live.update(_table(rows if len(rows) <= 2 else {node: each[-1:] for node, each in rows.items()}))
             return
         for facts in latest:
             for row in phases.table(facts):
