@@ -1,6 +1,7 @@
 """Running the image's own programs in its own tree, on the real hardware."""
 
 import os
+import select
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -27,6 +28,7 @@ ENVIRONMENT = {
     "DEBIAN_FRONTEND": "noninteractive",
     "SYSTEMD_OFFLINE": "1",
 }
+_DEATH = 10  # seconds for a killed process to go; one that hangs in a disk takes longer
 _POLICY = "/usr/sbin/policy-rc.d"
 _NO_DAEMONS = b"#!/bin/sh\nexit 101\n"  # "action forbidden", /usr/share/doc/init-system-helpers/README.policy-rc.d
 
@@ -46,11 +48,16 @@ def argv(step: RunInTarget, root: Path) -> tuple[str, ...]:
 
 
 def end_stragglers(root: Path) -> None:
-    """Kill what still has its root in the target: it would keep the filesystems busy."""
+    """Kill what still has its root in the target, and wait until it is gone: it would keep the filesystems busy."""
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # gone meanwhile, or a kernel thread
-            if (process / "root").readlink().is_relative_to(root):
-                os.kill(int(process.name), signal.SIGKILL)
+            descriptor = os.pidfd_open(int(process.name))
+            try:
+                if (process / "root").readlink().is_relative_to(root):
+                    signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+                    select.select([descriptor], [], [], _DEATH)
+            finally:
+                os.close(descriptor)
 
 
 @contextmanager
