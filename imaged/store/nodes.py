@@ -16,6 +16,17 @@ from imaged.store.database import machines, nics, nodes, refusing_duplicates, re
 
 _NODE_KEYS = ("name", "uuid", "address", "image", "layout", "console", "action", "state", "reason")
 
+# Built once: every DHCP packet asks who sent it, and making the statement costs more than running it.
+_ALL = (
+    sa.select(*(nodes.c[key] for key in _NODE_KEYS), nics.c.mac)
+    .select_from(nodes.outerjoin(nics))
+    .order_by(nodes.c.name, nics.c.position)
+)
+_BY_NAME = _ALL.where(nodes.c.name == sa.bindparam("wanted"))
+_BY_UUID = _ALL.where(nodes.c.uuid == sa.bindparam("uuid"))
+_owner = nics.alias("owner")
+_BY_MAC = _ALL.where(nodes.c.name.in_(sa.select(_owner.c.node).where(_owner.c.mac == sa.bindparam("mac"))))
+
 
 class Nodes:
     """The node database, shared by the daemon and the command line (SQLite in WAL mode)."""
@@ -51,21 +62,20 @@ class Nodes:
 
     def get(self, name: str) -> Node:
         """Raises NotFound."""
-        found = self._select(nodes.c.name == name)
+        found = self._read(_BY_NAME, {"wanted": name})
         if not found:
             raise _unknown(name)
         return found[0]
 
     def all(self) -> tuple[Node, ...]:
         """Every node, by name."""
-        return self._select(sa.true())
+        return self._read(_ALL)
 
     def find(self, mac: Mac | None, uuid: str = "") -> Node | None:
         """The node with this MAC, else with this SMBIOS UUID."""
-        by_mac = sa.select(nics.c.node).where(nics.c.mac == str(mac)).scalar_subquery()
-        found = self._select(nodes.c.name == by_mac)
+        found = self._read(_BY_MAC, {"mac": str(mac)}) if mac else ()
         if not found and uuid:
-            found = self._select(nodes.c.uuid == uuid.lower())
+            found = self._read(_BY_UUID, {"uuid": uuid.lower()})
         return found[0] if found else None
 
     def set_action(self, names: Iterable[str], action: BootAction) -> None:
@@ -143,12 +153,10 @@ class Nodes:
         with self._engine.connect() as connection:
             return tuple(from_plain(dict(row._mapping), Machine) for row in connection.execute(query))
 
-    def _select(self, condition: sa.ColumnElement[bool]) -> tuple[Node, ...]:
-        columns = [nodes.c[key] for key in _NODE_KEYS]
-        query = sa.select(*columns, nics.c.mac).select_from(nodes.outerjoin(nics)).where(condition)
+    def _read(self, query: sa.Select[Any], values: dict[str, str] | None = None) -> tuple[Node, ...]:
         found: dict[str, dict[str, Any]] = {}
         with self._engine.connect() as connection:
-            for row in connection.execute(query.order_by(nodes.c.name, nics.c.position)):
+            for row in connection.execute(query, values or {}):
                 plain = dict(row._mapping)
                 mac = plain.pop("mac")
                 found.setdefault(row.name, {**plain, "macs": []})["macs"] += [mac] if mac else []
