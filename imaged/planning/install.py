@@ -168,8 +168,9 @@ def _mount(each: PlannedFilesystem) -> Mount:
 def _transfer(version: Version, foreign: list[PlannedFilesystem]) -> tuple[Step, ...]:
     """The tree first, without what lies below filesystems that know no owners; then those, mounted over it."""
     below = tuple(f"{each.mount}/*" for each in foreign)
-    tree = SyncTree(version.ref, "/", version.bytes, version.entries, exclude=below)
-    steps: list[Step] = [tree]
+    steps: list[Step] = [SyncTree(version.ref, "/", version.bytes, version.entries, exclude=below)]
     for each in foreign:
-        steps += [_mount(each), SyncTree(version.ref, each.mount, 0, 0, foreign=True)]
+        steps.append(_mount(each))
+        if each.mount in version.facts.files:  # an image that never had a boot loader installed brings no ESP
+            steps.append(SyncTree(version.ref, each.mount, 0, 0, foreign=True))
     return tuple(steps)

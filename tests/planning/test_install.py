@@ -80,16 +80,17 @@ def test_what_is_lost_and_what_is_kept() -> None:
     assert made.kept == ("/dev/sda (Stick, 8 GiB)",)
 
 
-def test_a_filesystem_without_owners_is_mounted_after_the_tree_is_there() -> None:
+@pytest.mark.parametrize("brought", [(), ("/boot/efi",)])
+def test_a_filesystem_without_owners_is_mounted_after_the_tree_is_there(brought: tuple[str, ...]) -> None:
     """vfat knows no owners, and would hide what the image has below it from rsync's view of the root."""
-    made = plan(NODE, VERSION, LAYOUT, MACHINE, SITE)
+    made = plan(NODE, evolve(VERSION, facts=evolve(FACTS, files=brought)), LAYOUT, MACHINE, SITE)
     (transfer,) = (phase for phase in made.phases if phase.name == "transfer")
-    tree, mount, esp = transfer.steps
+    tree, mount, *esp = transfer.steps
     assert isinstance(tree, SyncTree)
     assert isinstance(mount, Mount)
-    assert isinstance(esp, SyncTree)
     assert (tree.at, tree.exclude, tree.foreign) == ("/", ("/boot/efi/*",), False)
-    assert (mount.at, esp.at, esp.foreign) == ("/boot/efi", "/boot/efi", True)
+    assert mount.at == "/boot/efi"
+    assert esp == [SyncTree("debian-12@1", at, 0, 0, foreign=True) for at in brought]
 
 
 @pytest.mark.parametrize(
