@@ -61,7 +61,7 @@ class Console:
     def failed(self, reason: str) -> None:
         """The install is over, and why."""
         self._line(f"FAILED: {reason}", _RED)
-        self._line("This machine stays as it is: a shell is here, ssh is open. Nothing is retried by itself.")
+        self._line("This machine stays as it is; nothing is retried by itself.")
 
     def _line(self, text: str, colour: str = "") -> None:
         for screen in self.screens:
