@@ -22,7 +22,8 @@ UNITS = (
 # Paths that fixups ask about. A link that leads nowhere inside the tree does not count: a listed /etc/resolv.conf
 # is a file of the image's own, an unlisted one is absent or a link into /run.
 FILES = (
-    "/boot", "/boot/efi", "/boot/loader/entries", "/efi", "/etc/HOSTNAME", "/etc/cloud", "/etc/crypttab", "/etc/default/grub",
+    "/boot", "/boot/efi", "/boot/loader/entries", "/efi", "/etc/HOSTNAME", "/etc/cloud", "/etc/crypttab",
+    "/etc/default/grub",
     "/etc/default/grub.d", "/etc/dracut.conf", "/etc/fstab", "/etc/hostname", "/etc/hosts",
     "/etc/initramfs-tools/initramfs.conf", "/etc/iscsi/initiatorname.iscsi", "/etc/kernel/cmdline",
     "/etc/lvm/devices", "/etc/lvm/lvm.conf", "/etc/machine-id", "/etc/mailname", "/etc/mdadm.conf",
