@@ -43,6 +43,7 @@ class Daemon:
         self.log = log
         self._settings, self._network, self._file = settings, network, file
         self._child: subprocess.Popen[bytes] | None = None
+        log.unlink(missing_ok=True)  # of an earlier rehearsal
         file.write_text(to_json(settings, indent=2) + "\n")  # JSON is YAML
 
     @property

@@ -10,8 +10,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from imaged import process
-from imaged.model.errors import NotFound, Unreachable
+from imaged.model.errors import BadInput, NotFound, Unreachable
 from imaged.model.hardware import Firmware
+from imaged.model.size import format_size
 from imaged.rehearsal.machine import Accel, Attachments, Identity, MachineSpec, argv
 from imaged.rehearsal.namespace import PrivateNetwork
 
@@ -70,9 +71,10 @@ class Guest:
         self._qmp = directory / "qmp"
         self._child: subprocess.Popen[bytes] | None = None
         directory.mkdir()
+        for log in (self.console.path, self.output):
+            log.unlink(missing_ok=True)  # of an earlier rehearsal with the same directory for logs
         for path, disk in zip(self.disks, spec.disks, strict=True):
-            with path.open("wb") as image:
-                image.truncate(disk.size)
+            _make_disk(path, disk.size)
         uefi = spec.firmware is Firmware.UEFI
         variables = directory / "variables.fd"
         if uefi:
@@ -130,6 +132,16 @@ class Guest:
                             raise Unreachable(f"QEMU refused {command}: {answer['error']['desc']}", where=self.who.name)
         except (OSError, ValueError) as error:
             raise Unreachable(f"QEMU did not answer {name}: {error}", where=self.who.name) from None
+
+
+def _make_disk(path: Path, size: int) -> None:
+    """Sparse: it takes up only what the guest writes."""
+    try:
+        with path.open("wb") as image:
+            image.truncate(size)
+    except OSError as error:
+        what = f"a disk of {format_size(size)} cannot be made: {error.strerror}"
+        raise BadInput(what, where=str(path.parent), hint="The filesystem there sets the limit.") from None
 
 
 def _fresh_variables(path: Path) -> None:

@@ -15,11 +15,12 @@ from typing import Self
 
 from imaged import process
 from imaged.model.boot import RAMDISK_DIR
-from imaged.model.errors import CommandFailed, Denied, ImagedError, NotFound, Unreachable
+from imaged.model.errors import BadInput, CommandFailed, Denied, ImagedError, NotFound, Unreachable
 from imaged.model.names import ImageRef, node_name
 from imaged.model.node import BootAction, Node
 from imaged.model.report import Status
 from imaged.model.settings import Settings
+from imaged.planning.layout import read as read_layout
 from imaged.process import Completed
 from imaged.rehearsal import namespace, phases
 from imaged.rehearsal.accel import accelerator
@@ -29,6 +30,7 @@ from imaged.rehearsal.machine import Accel, MachineSpec, identity
 from imaged.rehearsal.namespace import PrivateNetwork
 from imaged.rehearsal.phases import Facts, Outcome
 from imaged.rehearsal.scratch import Scratch
+from imaged.store import layouts
 from imaged.store.database import open_database
 from imaged.store.images import Images
 from imaged.store.nodes import Nodes
@@ -64,7 +66,7 @@ class Rehearsal:
 
     def __enter__(self) -> Self:
         _check_host()
-        self.logs.mkdir(parents=True, exist_ok=True)
+        _make_directory(self.logs)
         with ExitStack() as undo:
             scratch = Scratch(self._parent)
             undo.callback(lambda: scratch.release(keep=self._keep))
@@ -123,7 +125,7 @@ class Rehearsal:
     def machine(self, name: str, spec: MachineSpec, *, image: str, layout: str = "one-disk") -> Guest:
         """A new machine, switched off, defined as a node to install. Raises BadInput, NotFound, Conflict."""
         reference = ImageRef.parse(image)
-        self._check_site(reference)
+        self._check_site(reference, layout)
         who = identity(node_name(name), len(spec.nics))
         address = namespace.FIRST_NODE + len(self.guests)
         self.nodes.add(
@@ -283,8 +285,9 @@ class Rehearsal:
         waiting = (facts.node for facts in latest if phases.outcome(facts) is not Outcome.READY)
         return tuple(line for name in waiting for line in self._tail(name))
 
-    def _check_site(self, image: ImageRef) -> None:
+    def _check_site(self, image: ImageRef, layout: str) -> None:
         Images(self.site.images).resolve(image)
+        read_layout(layouts.find(self.site.layouts, layout), layout)
         ramdisk = self.site.boot / RAMDISK_DIR / "x86_64"
         for path in (ramdisk / "vmlinuz", ramdisk / "initrd.img"):
             if not path.exists():
@@ -294,6 +297,13 @@ class Rehearsal:
 def _with_tail(error: ImagedError, lines: tuple[str, ...]) -> ImagedError:
     error.hint = "\n  ".join(filter(None, (error.hint, *lines)))
     return error
+
+
+def _make_directory(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"no directory for logs: {error.strerror}", where=str(path)) from None
 
 
 def _check_host() -> None:
