@@ -23,6 +23,15 @@ from imaged.store.paths import State
 _REQUEST_TIMEOUT = 60  # seconds in which a request must be whole
 
 
+class _Site(Site):
+    """No line per request: a rack's progress reports would bury what matters. NodeApi logs what it refuses."""
+
+    noisy = False
+
+    def log(self, request: Any) -> None:
+        """Called by Twisted after each request."""
+
+
 class Daemon:
     """All services of one server. ``start`` is all or nothing: it raises before anything was answered."""
 
@@ -40,7 +49,7 @@ class Daemon:
         self._rsync = RsyncService(settings, state.run, state.logs, reactor, provisioning.grant)
         # A node that starts over has no use for the transfer it left behind: its slot is free at once.
         api = NodeApi(provisioning, logs, state.boot, on_claim=self._rsync.drop)
-        self._site = Site(api.app.resource(), timeout=_REQUEST_TIMEOUT)
+        self._site = _Site(api.app.resource(), timeout=_REQUEST_TIMEOUT)
         self._dhcp = DhcpService(
             settings,
             reactor,
