@@ -24,6 +24,7 @@ from imaged.planning import dhcp as planning
 from imaged.planning.dhcp import Decision
 from imaged.planning.dhcp_reply import Arrival, Request
 from imaged.planning.leases import LeaseBook
+from imaged.planning.throttle import Throttle
 from imaged.store.leases import LeaseStore
 from imaged.wire import dhcp as wire
 from imaged.wire import dhcp_options as opt
@@ -38,32 +39,6 @@ _SIGHTINGS: Final = 50  # records per second at most: each is a commit, and anyb
 _REMEMBERED: Final = 4096  # machines whose last sighting is kept in mind
 _LINES: Final = 100  # log lines per second at most
 _GARBAGE: Final = 10.0  # seconds between lines about malformed packets
-
-
-class Allowance:
-    """So many per span of time, and a count of what was refused since."""
-
-    def __init__(self, count: int, seconds: float) -> None:
-        self._count = count
-        self._seconds = seconds
-        self._began = float("-inf")
-        self._used = 0
-        self.refused = 0
-
-    def take(self, now: float) -> bool:
-        """Whether one more is allowed now."""
-        if not 0 <= now - self._began < self._seconds:
-            self._began, self._used = now, 0
-        if self._used >= self._count:
-            self.refused += 1
-            return False
-        self._used += 1
-        return True
-
-    def refusals(self) -> int:
-        """How many were refused since this was last asked."""
-        count, self.refused = self.refused, 0
-        return count
 
 
 @frozen
@@ -107,9 +82,9 @@ class DhcpService:
         self._waiting: list[_Outcome] = []
         self._rescanning: Any = None
         self._sightings: dict[Mac, Machine] = {}
-        self._sighting_allowance = Allowance(_SIGHTINGS, 1.0)
-        self._lines = Allowance(_LINES, 1.0)
-        self._garbage_lines = Allowance(1, _GARBAGE)
+        self._sighting_records = Throttle(rate=_SIGHTINGS, burst=_SIGHTINGS)
+        self._lines = Throttle(rate=_LINES, burst=_LINES)
+        self._garbage_lines = Throttle(rate=1 / _GARBAGE, burst=1)
         self.malformed = 0
 
     def start(self) -> None:
@@ -150,7 +125,7 @@ class DhcpService:
             self._serve(link, wire.decode(payload), source, on_proxy_port)
         except MalformedPacket as fault:
             self.malformed += 1
-            if self._garbage_lines.take(self._clock()):
+            if self._garbage_lines.admits(self._clock()):
                 self._log.info(
                     "DHCP on {name}: malformed packet from {source}: {fault} ({count} since start)",
                     name=link.interface.name, source=source[0], fault=fault, count=self.malformed,
@@ -208,7 +183,7 @@ class DhcpService:
             and machine == evolve(last, last_seen=machine.last_seen)
         ):
             return
-        if not self._sighting_allowance.take(request.now):
+        if not self._sighting_records.admits(request.now):
             return
         if len(self._sightings) >= _REMEMBERED:
             self._sightings.clear()
@@ -220,11 +195,11 @@ class DhcpService:
         decision, packet = outcome.decision, outcome.request.packet
         if not (decision.answer or decision.leases or decision.odd):
             say = self._log.debug
-        elif not self._lines.take(outcome.request.now):
+        elif not self._lines.admits(outcome.request.now):
             return
         else:
             say = self._log.warn if decision.odd else self._log.info
-        hidden = self._lines.refusals() if say is not self._log.debug else 0
+        hidden = self._lines.count_held_back() if say is not self._log.debug else 0
         kind = packet.get(opt.MESSAGE_TYPE)
         say(
             "DHCP {kind} on {link} from {who}: {why}{hidden}",

@@ -10,7 +10,7 @@ from attrs import evolve
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel, globalLogPublisher
 
-from imaged.daemon.dhcp import Allowance, DhcpService
+from imaged.daemon.dhcp import DhcpService
 from imaged.daemon.interfaces import Interface, select
 from imaged.model.lease import Lease, LeaseState
 from imaged.model.names import ImageRef
@@ -191,20 +191,6 @@ def test_off_listens_to_nothing(tmp_path):
     bench = Bench(tmp_path, Settings(SERVER))
     bench.service.start()
     assert bench.service.served == () and bench.clock.getDelayedCalls() == []
-
-
-@pytest.mark.parametrize(
-    ("takes", "expected"),
-    [
-        ([0, 0, 0], [True, True, False]),
-        ([0, 0, 0.9, 1.0], [True, True, False, True]),
-        ([0, 0, -5], [True, True, True]),  # the clock was set back
-    ],
-)
-def test_allowance(takes, expected):
-    allowance = Allowance(2, 1.0)
-    assert [allowance.take(now) for now in takes] == expected
-    assert allowance.refusals() == expected.count(False) and allowance.refusals() == 0
 
 
 LO = Interface("lo", 1, (IPv4Interface("127.0.0.1/8"),))
