@@ -183,6 +183,15 @@ class Rehearsal:
             name, lambda facts: phases.outcome(facts) is Outcome.FAILED, timeout, f"{name} to fail", failing=False
         )
 
+    def wait_console(self, name: str, text: str, *, timeout: float = 300) -> None:
+        """Until the last lines of the machine's console have ``text``; the node need not be known. Raises otherwise."""
+
+        def look() -> bool:
+            self._refuse_dead(name)
+            return any(text in line for line in self.guests[name].console.tail(200))
+
+        self._until(look, timeout, f"{name} to say {text!r}", tail=lambda: self._tail(name))
+
     def watch(
         self, wanted: Callable[[tuple[Facts, ...]], bool], tick: Callable[[tuple[Facts, ...]], None], *, timeout: float
     ) -> tuple[Facts, ...]:
