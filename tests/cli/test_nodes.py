@@ -1,0 +1,143 @@
+"""The verbs for nodes as a person types them: what they print, what they refuse, that a refusal changes nothing."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from imaged.cli.main import VERBS, imaged
+from imaged.model.codec import to_json
+from imaged.model.errors import ImagedError
+from imaged.store.images import Images
+from tests.daemon.test_provisioning import MACHINE, fill
+
+GOLDEN = Path(__file__).parents[1] / "data/help"
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """A settings file of a site with one image."""
+    images = Images(tmp_path / "state/images")
+    with images.working("tiny") as working:
+        fill(working.tree)
+        images.publish(images.seal(working, origin="test"), "stable")
+    settings = tmp_path / "imaged.yaml"
+    subnet = "{network: 10.0.0.0/24, pool: 10.0.0.100-10.0.0.199}"
+    settings.write_text(f"address: 10.0.0.1\nstate: {tmp_path}/state\ndhcp: {{mode: off, subnets: [{subnet}]}}\n")
+    return settings
+
+
+def call(site: Path, *words: str) -> Result:
+    return CliRunner().invoke(imaged, ["--settings", str(site), *words])
+
+
+def said(result: Result) -> str:
+    """What a person reads: `main` prints the error that ended the verb."""
+    return result.output + (str(result.exception) if isinstance(result.exception, ImagedError) else "")
+
+
+def nodes(site: Path) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = json.loads(call(site, "lsnode", "--json").output)["nodes"]
+    return found
+
+
+ADD = ("addnode", "n1", "--mac", "52:54:00:00:00:01", "--image", "tiny")
+
+
+def test_a_node_is_added_told_what_to_boot_and_removed(site: Path) -> None:
+    assert call(site, *ADD, "--address", "10.0.0.7").output == "n1: tiny@stable, next network boot: install\n"
+    assert call(site, "boot", "n1", "local").output == "n1: next network boot: local\n"
+    (node,) = nodes(site)
+    assert (node["name"], node["action"], node["address"]) == ("n1", "local", "10.0.0.7")
+    assert "n1" in call(site, "lsnode").output
+    assert call(site, "rmnode", "n1").output == "n1: removed\n"
+    assert nodes(site) == []
+    assert "imaged addnode" in call(site, "lsnode").output
+
+
+SECOND = ("addnode", "n2", "--mac", "52:54:00:00:00:02", "--image", "tiny")
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("addnode", "N1", "--mac", "52:54:00:00:00:01", "--image", "tiny"), "'N1' is not a node name"),
+        (("addnode", "x" * 10_000, "--mac", "52:54:00:00:00:01", "--image", "tiny"), "is not a node name"),
+        (("addnode", "n2", "--mac", "zz", "--image", "tiny"), "'zz' is not a MAC"),
+        (("addnode", "n2", "--mac", "01:00:5e:00:00:01", "--image", "tiny"), "group address"),
+        (("addnode", "n2", "--mac", "52:54:00:00:00:02", "--image", "none"), "there is no image 'none'"),
+        (("addnode", "n2", "--mac", "52:54:00:00:00:02", "--image", "../tiny"), "'../tiny' is not an image name"),
+        (("addnode", "n2", "--mac", "52:54:00:00:00:02", "--image", "/etc"), "'/etc' is not an image name"),
+        (("addnode", "n2", "--mac", "52:54:00:00:00:02", "--image", "tiny@9"), "tiny"),
+        (("addnode", "n2", "--mac", "52:54:00:00:00:02", "--image", "tiny@canary"), "canary"),
+        ((*SECOND, "--layout", "no"), "no layout 'no'"),
+        ((*SECOND, "--address", "10.9.0.1"), "none of our subnets"),
+        ((*SECOND, "--address", "10.0.0.1"), "the server's"),
+        ((*SECOND, "--address", "10.0.0.0"), "the network's"),
+        ((*SECOND, "--uuid", "7"), "is not a UUID"),
+        ((*SECOND, "--console", "a b"), "is not a console"),
+        (("addnode", "n2", "--mac", "52:54:00:00:00:01", "--image", "tiny"), "belongs to node n1"),
+        (ADD, "the name is taken"),
+        (("boot", "n1", "n9", "local"), "no node 'n9'"),
+        (("boot", "n1", "instal"), "'instal' is not one of"),
+        (("rmnode", "n1", "n9"), "no node 'n9'"),
+        (("plan", "n9"), "no node 'n9'"),
+        (("plan", "n1"), "its hardware is not known yet"),
+        (("plan", "n1", "--inventory", "/nowhere"), "/nowhere: cannot be read"),
+        (("lsnode", "n9"), "no node 'n9'"),
+    ],
+)  # fmt: skip
+def test_what_is_refused_says_why_and_changes_nothing(site: Path, words: tuple[str, ...], why: str) -> None:
+    call(site, *ADD)
+    before = nodes(site)
+    result = call(site, *words)
+    assert result.exit_code != 0
+    assert why in said(result)
+    assert nodes(site) == before
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("address: 10.0.0.1\nadress: 2\n", "unknown key 'adress' (did you mean 'address'?)"),
+        ("address: 10.0.0.1\naddress: 10.0.0.2\n", "line 2: the key 'address' is there twice"),
+        ("address: 10.0.0.300\n", "address: "),
+        ("address: 10.0.0.1\nhttp: {port: high}\n", "http.port: expected a whole number"),
+        ("address: [\n", "not valid YAML"),
+        ("", "the key 'address' is missing"),
+    ],
+)
+def test_a_settings_file_with_a_fault_is_named_with_the_key(tmp_path: Path, text: str, why: str) -> None:
+    path = tmp_path / "imaged.yaml"
+    path.write_text(text)
+    result = call(path, "lsnode")
+    assert why in said(result)
+    assert str(path) in said(result)
+
+
+def test_plan_prints_the_plan_for_given_hardware_and_touches_nothing(site: Path, tmp_path: Path) -> None:
+    call(site, *ADD)
+    hardware = tmp_path / "hardware.json"
+    hardware.write_text(to_json(MACHINE))
+    text = call(site, "plan", "n1", "--inventory", str(hardware)).output
+    assert text.startswith("Install of tiny@1 on n1, layout one-disk (plan ")
+    assert "/dev/vda (virtio, 8 GiB): nothing recognised on it" in text
+    plan = json.loads(call(site, "plan", "n1", "--inventory", str(hardware), "--json").output)
+    assert [phase["name"] for phase in plan["phases"]][:3] == ["wipe", "partition", "mkfs"]
+    hardware.write_text(to_json(MACHINE).replace('"arch"', '"ark"'))
+    assert "unknown key 'ark'" in said(call(site, "plan", "n1", "--inventory", str(hardware)))
+    assert "its hardware is not known yet" in said(call(site, "plan", "n1"))
+
+
+@pytest.mark.parametrize("verb", ["", *VERBS])
+def test_help_is_what_was_reviewed(verb: str) -> None:
+    text = (
+        CliRunner().invoke(imaged, [*([verb] if verb else []), "--help"], prog_name="imaged", terminal_width=100).output
+    )
+    path = GOLDEN / f"{verb or 'imaged'}.txt"
+    if os.environ.get("UPDATE_GOLDEN"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    assert text == path.read_text()
