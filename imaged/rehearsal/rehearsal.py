@@ -162,7 +162,7 @@ class Rehearsal:
         )
 
     def wait(
-        self, name: str, phase: str, *, status: Status = Status.STARTED, percent: float = 0, timeout: float = 900
+        self, name: str, phase: str, *, status: Status = Status.STARTED, percent: float = 0, timeout: float = 1800
     ) -> Facts:
         """Until the node is ``percent`` into ``phase`` (``Status.DONE``: through it). Raises what went wrong."""
 
@@ -171,13 +171,13 @@ class Rehearsal:
 
         return self._wait(name, there, timeout, f"{name} to reach {phase}", failing=True)
 
-    def wait_ready(self, name: str, *, timeout: float = 1200) -> Facts:
+    def wait_ready(self, name: str, *, timeout: float = 2400) -> Facts:
         """Until the installed system has reported that it is up. Raises what went wrong instead."""
         return self._wait(
             name, lambda facts: phases.outcome(facts) is Outcome.READY, timeout, f"{name} to be ready", failing=True
         )
 
-    def wait_failed(self, name: str, *, timeout: float = 900) -> Facts:
+    def wait_failed(self, name: str, *, timeout: float = 1800) -> Facts:
         """Until the node has said that its install failed; ``reason`` of the result says why."""
         return self._wait(
             name, lambda facts: phases.outcome(facts) is Outcome.FAILED, timeout, f"{name} to fail", failing=False
