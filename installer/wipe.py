@@ -25,10 +25,11 @@ def wipe(disk: Disk, run: Run) -> None:
         run(argv)
     partitions = tuple(each for each in stacked if Path("/sys/class/block", each, "partition").exists())
     run(("udevadm", "settle"))
+    extents = tuple(extent(each) for each in partitions)  # now: udev takes them away once the table is gone
     # Partitions first: wipefs on the whole disk removes the table, and with it the way to reach them.
     run(("wipefs", "--all", "--force", *(f"/dev/{each}" for each in partitions), disk.path))
     with held(disk.path) as device:
-        clear(device, edges(disk.size, (extent(each) for each in partitions)))
+        clear(device, edges(disk.size, extents))
         fcntl.ioctl(device, _BLKRRPART)
     run(("udevadm", "settle"))
 
