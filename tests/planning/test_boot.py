@@ -8,7 +8,7 @@ from imaged.model.boot import Arch, BootClient, BootOffer, LocalBoot, Stage
 from imaged.model.names import ImageRef
 from imaged.model.net import Mac
 from imaged.model.node import BootAction, Node
-from imaged.model.settings import Settings
+from imaged.model.settings import DhcpMode, DhcpSettings, Settings
 from imaged.planning import boot
 from imaged.planning.dhcp_reply import _FILE_MAX
 
@@ -32,12 +32,24 @@ SCRIPT = BootOffer("http://10.0.0.1:8080/ipxe/52:54:00:12:34:56")
         (Arch.BIOS, Stage.HTTP, INSTALL, None),
         (Arch.OTHER, Stage.HTTP, INSTALL, None),
         *((arch, Stage.IPXE, node, SCRIPT) for arch in Arch for node in (INSTALL, LOCAL, None)),
-        *((arch, Stage.ROM, node, LocalBoot()) for arch in Arch for node in (LOCAL, None)),
-        *((arch, Stage.HTTP, node, LocalBoot()) for arch in Arch for node in (LOCAL, None)),
+        *((arch, stage, node, LocalBoot()) for arch in (Arch.BIOS, Arch.OTHER)
+          for stage in (Stage.ROM, Stage.HTTP) for node in (LOCAL, None)),
+        # Left alone all the same: what it loads runs a script that says `exit`.
+        *((Arch.X86_64, Stage.ROM, node, BootOffer("loaders/snponly.efi")) for node in (LOCAL, None)),
+        *((Arch.X86_64, Stage.HTTP, node, BootOffer("http://10.0.0.1:8080/boot/loaders/snponly.efi"))
+          for node in (LOCAL, None)),
     ],
 )  # fmt: skip
 def test_next_program(arch, stage, node, expected):
     assert boot.decide(BootClient(MAC, arch, stage), node, SETTINGS) == expected
+
+
+@pytest.mark.parametrize("stage", [Stage.ROM, Stage.HTTP])
+@pytest.mark.parametrize("arch", list(Arch))
+@pytest.mark.parametrize("node", [LOCAL, None])
+def test_beside_another_server_nothing_is_said_to_machines_that_are_left_alone(node, arch, stage):
+    proxy = Settings(IPv4Address("10.0.0.1"), dhcp=DhcpSettings(DhcpMode.PROXY))
+    assert boot.decide(BootClient(MAC, arch, stage), node, proxy) == LocalBoot()
 
 
 def test_the_script_is_asked_for_by_uuid_too_and_fits_the_header():

@@ -42,6 +42,7 @@ BACK = ToSender(*ON_4011.source)
 NODE = Node("node07", (MAC,), ImageRef("compute"), address=NODES_OWN)
 LOCAL = evolve(NODE, action=BootAction.LOCAL)
 
+BIOS = (opt.VENDOR_CLASS.of("PXEClient:Arch:00000:UNDI:002001"), opt.CLIENT_ARCH.of((0,)))
 UEFI = (opt.VENDOR_CLASS.of("PXEClient:Arch:00007:UNDI:003016"), opt.CLIENT_ARCH.of((7,)))
 HTTP = (opt.VENDOR_CLASS.of("HTTPClient:Arch:00016:UNDI:003001"), opt.CLIENT_ARCH.of((16,)))
 IPXE = (*UEFI, (opt.USER_CLASS.code, b"iPXE"))
@@ -133,12 +134,13 @@ def test_a_relayed_nak_is_broadcast_by_the_relay():
     ("client", "node", "expected"),
     [
         (UEFI, NODE, b"loaders/snponly.efi"),
-        (UEFI, LOCAL, b""),
-        (UEFI, None, b""),
+        (BIOS, NODE, b"loaders/undionly.kpxe"),
+        (BIOS, LOCAL, b""),
+        (BIOS, None, b""),
+        (UEFI, LOCAL, b"loaders/snponly.efi"),
         (IPXE, LOCAL, b"http://10.0.0.1:8080/ipxe/52:54:00:12:34:56"),
         (IPXE, None, b"http://10.0.0.1:8080/ipxe/52:54:00:12:34:56"),
         (HTTP, NODE, b"http://10.0.0.1:8080/boot/loaders/snponly.efi"),
-        (HTTP, None, b""),
         ((), NODE, b""),
     ],
 )
@@ -157,7 +159,7 @@ def test_the_program_is_in_the_header_and_in_the_options(client, node, expected,
         (UEFI, NODE, None, None),
         (IPXE, NODE, None, {176: b"\x01"}),  # do not wait for a proxy
         (HTTP, NODE, "HTTPClient", None),
-        (HTTP, None, None, None),
+        (BIOS, None, None, None),
     ],
 )
 def test_what_firmware_is_told_beside(client, node, vendor_class, etherboot):
