@@ -19,29 +19,6 @@ from tests.vm.disks import untouched
 pytestmark = pytest.mark.matrix
 
 
-@pytest.mark.parametrize(
-    ("disks", "words"),
-    [
-        (("virtio,512M,serial=SMALL",), ("too small", "SMALL", "MiB")),
-        (("virtio,8G,serial=TWIN-A", "virtio,8G,serial=TWIN-B"), ("TWIN-A", "TWIN-B")),
-        ((), ("no disk",)),
-    ],
-    ids=["too small", "two alike", "none"],
-)
-def test_refused_before_any_write(
-    rehearse: Callable[..., Rehearsal], disks: tuple[str, ...], words: tuple[str, ...]
-) -> None:
-    r = rehearse()
-    spec = MachineSpec(disks=tuple(DiskOption.parse(disk) for disk in disks))
-    guest = r.machine("node01", spec, image="debian-12")
-    guest.power_on()
-    reason = r.wait_failed("node01").reason
-    assert [word for word in words if word.lower() not in reason.lower()] == [], reason
-    assert all(untouched(disk) for disk in guest.disks)
-    assert guest.alive, "a failed node waits in the ramdisk"
-    assert r.nodes.get("node01").action is BootAction.INSTALL
-
-
 _TINY = """\
 version: 1
 disks:
@@ -52,15 +29,52 @@ disks:
 """
 
 
+def site_with_tiny_layout(site: Settings, state: Path) -> Path:
+    """A state directory beside the demo's: its boot files, its image, and a layout that asks for next to nothing."""
+    state.mkdir()
+    for name in ("boot", "images"):
+        (state / name).symlink_to(Path(site.state) / name)
+    (state / "layouts").mkdir()
+    (state / "layouts" / "tiny.yaml").write_text(_TINY)
+    return state
+
+
+@pytest.mark.parametrize(
+    ("layout", "disks", "words"),
+    [
+        ("tiny", ("virtio,512M,serial=SMALL",), ("too small", "SMALL", "512 MiB", "missing")),
+        ("one-disk", ("virtio,512M,serial=SMALL",), ("SMALL", "512 MiB", "size is not >=4G")),
+        ("one-disk", ("virtio,8G,serial=TWIN-A", "virtio,8G,serial=TWIN-B"), ("TWIN-A", "TWIN-B")),
+        ("one-disk", (), ("no disk",)),
+    ],
+    ids=["smaller than the image", "smaller than the layout wants", "two alike", "none"],
+)
+def test_refused_before_any_write(
+    rehearse: Callable[..., Rehearsal],
+    site: Settings,
+    tmp_path: Path,
+    layout: str,
+    disks: tuple[str, ...],
+    words: tuple[str, ...],
+) -> None:
+    r = rehearse(site_with_tiny_layout(site, tmp_path / "state"))
+    spec = MachineSpec(disks=tuple(DiskOption.parse(disk) for disk in disks))
+    guest = r.machine("node01", spec, image="debian-12", layout=layout)
+    guest.power_on()
+    reason = r.wait_failed("node01").reason
+    assert [word for word in words if word.lower() not in reason.lower()] == [], reason
+    assert all(untouched(disk) for disk in guest.disks)
+    assert guest.alive, "a failed node waits in the ramdisk"
+    assert r.nodes.get("node01").action is BootAction.INSTALL
+
+
 def test_disk_full(rehearse: Callable[..., Rehearsal], site: Settings, tmp_path: Path) -> None:
     """An image that says it is small and is not: the planner lets it pass, the transfer cannot."""
-    state = tmp_path / "state"
+    state = site_with_tiny_layout(site, tmp_path / "state")
+    (state / "images").unlink()
     real = Images(Path(site.state) / "images")
     version = real.resolve(ImageRef("debian-12"))
     _understate(real.tree(version).parent, state / "images" / "debian-12", version)
-    (state / "boot").symlink_to(Path(site.state) / "boot")
-    (state / "layouts").mkdir()
-    (state / "layouts" / "tiny.yaml").write_text(_TINY)
     r = rehearse(state)
     guest = r.machine("node01", MachineSpec(disks=(DiskOption.parse("virtio,400M"),)), image="debian-12", layout="tiny")
     guest.power_on()
