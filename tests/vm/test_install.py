@@ -34,11 +34,11 @@ def installs(r: Rehearsal, spec: MachineSpec) -> None:
 
 
 def test_install_bios(rehearse: Callable[..., Rehearsal]) -> None:
-    installs(rehearse(), machine(Firmware.BIOS, "virtio,8G"))
+    installs(rehearse(), machine(Firmware.BIOS, "nvme,8G"))
 
 
 def test_install_uefi(rehearse: Callable[..., Rehearsal]) -> None:
-    installs(rehearse(), machine(Firmware.UEFI, "nvme,8G"))
+    installs(rehearse(), machine(Firmware.UEFI, "sata,8G"))
 
 
 @pytest.mark.matrix
