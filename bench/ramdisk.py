@@ -1,6 +1,6 @@
 """The boot ramdisk: its size packed and unpacked, and the time from the kernel's start to the agent's.
 
-    python bench/ramdisk.py BOOT_DIRECTORY [--runs 3] [--peer]
+    python bench/ramdisk.py --state DIR [--runs 3] [--peer]
 
 Boots it in QEMU without firmware or boot loader (TCG, 2 processors, 2 GiB, virtio NIC, NVMe disk); the seconds are the
 guest's own uptime. On a busy host they mean little, so the processor seconds that QEMU used are told beside them.
@@ -89,11 +89,11 @@ def peer_sizes(source: str, arch: str, scratch: Path) -> tuple[int, int]:
 def main() -> int:
     """One row of ours, one of the peer's."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("boot", type=Path)
+    parser.add_argument("--state", type=Path, required=True)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--peer", action="store_true")
     options = parser.parse_args()
-    path = options.boot / RAMDISK_DIR / os.uname().machine
+    path = options.state / "boot" / RAMDISK_DIR / os.uname().machine
     facts = read_ramdisk(path)
     if facts is None:
         parser.error(f"{path} has no ramdisk; make one with `imaged mkramdisk`")

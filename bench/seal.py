@@ -1,9 +1,10 @@
 """Seal against sha256sum: the same files, interleaved pairs, caches warm.
 
-    python bench/seal.py TREE [--pairs 5]
+    python bench/seal.py --state DIR [--pairs 5]
 
-Sealing walks the tree, reads every attribute, hashes every regular file on all cores and formats the manifest.
-Its peer is ``find TREE -type f -print0 | xargs -0 -P1 sha256sum``, which only hashes, on one core.
+DIR is a state directory with the image debian-12. Sealing walks its tree, reads every attribute, hashes every regular
+file on all cores and formats the manifest.
+Its peer is ``find tree -type f -print0 | xargs -0 -P1 sha256sum``, which only hashes, on one core.
 Prints a row for the table of results; exit code 1 when the median ratio is above the target of 1.5.
 """
 
@@ -15,7 +16,9 @@ import sys
 import time
 from pathlib import Path
 
+from imaged.model.names import ImageRef
 from imaged.store import seal
+from imaged.store.images import Images
 from imaged.store.manifest import format_manifest
 
 TARGET = 1.5
@@ -42,22 +45,22 @@ def hash_once(tree: Path) -> float:
 def main() -> int:
     """One pair to warm the caches, then the pairs that count, each beginning with the other side."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("tree", type=Path)
+    parser.add_argument("--state", type=Path, required=True)
     parser.add_argument("--pairs", type=int, default=5)
     options = parser.parse_args()
-    if not options.tree.is_dir():
-        parser.error(f"{options.tree} is not a directory")
-    hash_once(options.tree)
+    images = Images(options.state / "images")
+    tree = images.tree(images.resolve(ImageRef("debian-12")))
+    hash_once(tree)
     ours: list[float] = []
     theirs: list[float] = []
     entries = size = 0
     for pair in range(options.pairs):
         if pair % 2:
-            theirs.append(hash_once(options.tree))
-        seconds, entries, size = seal_once(options.tree)
+            theirs.append(hash_once(tree))
+        seconds, entries, size = seal_once(tree)
         ours.append(seconds)
         if not pair % 2:
-            theirs.append(hash_once(options.tree))
+            theirs.append(hash_once(tree))
     ratio = statistics.median(mine / peer for mine, peer in zip(ours, theirs, strict=True))
     sys.stdout.write(
         "| what | cores | tree | seal, s (median) | sha256sum, s (median) | ratio (median of pairs) | target |\n"
