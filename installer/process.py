@@ -1,11 +1,13 @@
 """The agent's door to child processes. They run in a session of their own, so that nothing they start outlives them."""
 
 import contextlib
+import fcntl
 import os
 import shlex
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO, Protocol
 
@@ -13,6 +15,8 @@ from attrs import frozen
 
 from imaged.model.errors import CommandFailed
 
+_PIPE = 1 << 20  # bytes: a second of rsync's fastest chatter, so that it never waits for us (pipe(7))
+_BETWEEN_READS = 0.25  # seconds
 _TAIL = 15  # lines of a failed command's output that a person is shown
 
 
@@ -154,10 +158,13 @@ def _environment(env: Mapping[str, str] | None) -> dict[str, str]:
 
 
 def _lines(stream: IO[bytes]) -> Iterator[str]:
+    """rsync writes its progress after every file. Woken each time, we took half as long again as the copy itself."""
+    fcntl.fcntl(stream.fileno(), fcntl.F_SETPIPE_SZ, _PIPE)
     rest = b""
-    while chunk := os.read(stream.fileno(), 65536):
+    while chunk := os.read(stream.fileno(), _PIPE):
         *whole, rest = (rest + chunk).replace(b"\r", b"\n").split(b"\n")
         yield from (line.decode(errors="replace") for line in whole if line.strip())
+        time.sleep(_BETWEEN_READS)
     if rest.strip():
         yield rest.decode(errors="replace")
 
