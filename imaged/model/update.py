@@ -1,0 +1,141 @@
+"""An update of a running node: what the server plans, and what the node tells. It cannot hold a disk step, by type.
+
+The node's side is ``installer/node``, which shares no code with us: it reads the same plain JSON.
+"""
+
+from enum import Enum
+
+from attrs import frozen
+
+from imaged.model.plan import CheckFile, MakeLink, RemovePath, RunInTarget, WriteFile
+
+UpdateStep = WriteFile | RemovePath | MakeLink | RunInTarget | CheckFile
+
+
+@frozen
+class Protected:
+    """Paths that an update never writes or deletes. ``pattern`` is anchored: ``/etc/ssh/ssh_host_*``, ``/home/``.
+
+    As in gitignore(5), ``*`` stops at ``/``, ``**`` does not, and a pattern that ends with ``/`` covers a directory's
+    contents at every depth but not the directory itself. ``reason`` is shown to people.
+    """
+
+    pattern: str
+    reason: str
+
+
+@frozen
+class Triggered:
+    """A step of an update that runs only if a path matching one of ``when`` was changed; no patterns: always."""
+
+    step: UpdateStep
+    when: tuple[str, ...] = ()
+
+
+@frozen
+class Script:
+    """A post-update script, run on the node in the order given. Non-zero fails the update."""
+
+    name: str
+    content: str
+
+
+@frozen
+class UpdateKernel:
+    """A kernel of the version, newest first; paths as the node has them. ``initrd`` may be empty."""
+
+    version: str
+    image: str
+    initrd: str = ""
+
+
+@frozen
+class Guard:
+    """What stops an update unless it is confirmed: too many deletions, or another distribution on the node.
+
+    ``deletes`` counts paths; ``os_id`` is os-release(5)'s ID of the version, empty: not compared.
+    """
+
+    deletes: int = 1000
+    os_id: str = ""
+
+
+@frozen
+class UpdatePlan:
+    """Everything one node needs to come into step with ``image`` (``compute@3``).
+
+    ``serial`` names the whole of it: same serial, nothing to do. ``manifest`` is the path of the version's manifest on
+    this server and ``manifest_sha256`` what it must hash to; ``entries`` and ``bytes`` are the version's.
+    ``overrides`` is mtree(5) text of the files laid over the image for this node, their content by rsync's module
+    ``overrides``. ``merge`` are files of users and groups, merged by name. ``fixups`` run in order after the
+    tree is in step, then ``bootloader``, then ``scripts`` with ``variables`` in their environment.
+    """
+
+    node: str
+    image: str
+    serial: str
+    manifest: str
+    manifest_sha256: str
+    entries: int
+    bytes: int
+    rsync_port: int
+    overrides: str = ""
+    protect: tuple[Protected, ...] = ()
+    merge: tuple[str, ...] = ()
+    fixups: tuple[Triggered, ...] = ()
+    bootloader: tuple[Triggered, ...] = ()
+    kernels: tuple[UpdateKernel, ...] = ()
+    scripts: tuple[Script, ...] = ()
+    variables: dict[str, str] = {}
+    guard: Guard = Guard()
+
+
+class Outcome(Enum):
+    """How an update ended. ``refused``: the guard stopped it before the first write."""
+
+    DONE = "done"
+    FAILED = "failed"
+    REFUSED = "refused"
+
+
+@frozen
+class Updated:
+    """A node's report at the end of an update. Counts are of paths; ``reboot`` says that a new kernel waits for one."""
+
+    image: str
+    serial: str
+    outcome: Outcome
+    message: str = ""
+    added: int = 0
+    changed: int = 0
+    deleted: int = 0
+    protected: int = 0
+    reboot: bool = False
+
+
+class Owner(Enum):
+    """Who a path belongs to, and so who is asked when it drifted. ``local``: nobody but the node itself."""
+
+    IMAGE = "image"
+    OVERRIDE = "override"
+    FIXUP = "fixup"
+    LOCAL = "local"
+
+
+@frozen
+class Difference:
+    """One path that is not as it should be: ``what`` lists attributes (``size,sha256``), or ``missing``, ``extra``."""
+
+    path: str
+    owner: Owner
+    what: str
+
+
+@frozen
+class Drift:
+    """A node's comparison with ``image``: the first differences, and ``count``, how many there are in all."""
+
+    image: str
+    serial: str
+    count: int
+    differences: tuple[Difference, ...] = ()
