@@ -1,22 +1,19 @@
 """The agent's door to child processes. They run in a session of their own, so that nothing they start outlives them."""
 
 import contextlib
-import fcntl
 import os
 import shlex
 import signal
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Protocol
 
 from attrs import frozen
 
 from imaged.model.errors import CommandFailed
 
-_PIPE = 1 << 20  # bytes: a second of rsync's fastest chatter, so that it never waits for us (pipe(7))
-_BETWEEN_READS = 0.25  # seconds
+_TICK = 1.0  # seconds
 _TAIL = 15  # lines of a failed command's output that a person is shown
 
 
@@ -79,29 +76,23 @@ class Processes:
             raise CommandFailed(ended(done.code), where=shlex.join(argv), hint=_tail(done))
         return done
 
-    def stream(
-        self, argv: Sequence[str], on_line: Callable[[str], None], *, env: Mapping[str, str] | None = None
+    def watch(
+        self, argv: Sequence[str], tick: Callable[[], None], *, env: Mapping[str, str] | None = None
     ) -> Completed:
-        """Run ``argv``, handing each line of stdout to ``on_line`` as it comes (``\\r`` ends a line too).
+        """Run ``argv`` to its end, calling ``tick`` every second meanwhile. ``env`` is added to ours.
 
-        ``env`` is added to ours. Returns whatever the exit code; ``output`` stays empty. Raises CommandFailed only
-        when it cannot start.
+        Returns whatever the exit code. Raises CommandFailed only when it cannot start.
         """
         self.log(f"+ {shlex.join(argv)}")
-        environment = {**_environment(None), **(env or {})}
-        with (
-            tempfile.TemporaryFile() as err,
-            _start(argv, "", subprocess.PIPE, err, environment) as child,
-        ):
-            assert child.stdout is not None
-            try:
-                for line in _lines(child.stdout):
-                    on_line(line)
-                child.wait()
-            finally:
-                _kill_session(child)
-            done = Completed(tuple(argv), child.returncode, "", _text(err))
-        for line in done.errors.splitlines():
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            with _start(argv, "", out, err, {**_environment(None), **(env or {})}) as child:
+                try:
+                    while _lives(child):
+                        tick()
+                finally:
+                    _kill_session(child)
+            done = Completed(tuple(argv), child.returncode, _text(out), _text(err))
+        for line in (*done.output.splitlines(), *done.errors.splitlines()):
             self.log(f"  {line}")
         return done
 
@@ -121,7 +112,7 @@ def _tail(done: Completed) -> str:
 
 
 def _start(
-    argv: Sequence[str], stdin: str, out: IO[bytes] | int, err: IO[bytes], env: Mapping[str, str] | None
+    argv: Sequence[str], stdin: str, out: IO[bytes], err: IO[bytes], env: Mapping[str, str] | None
 ) -> "subprocess.Popen[bytes]":
     try:
         return subprocess.Popen(
@@ -147,6 +138,15 @@ def _wait(child: "subprocess.Popen[bytes]", stdin: str, timeout: float | None) -
         _kill_session(child)
 
 
+def _lives(child: "subprocess.Popen[bytes]") -> bool:
+    """Whether it still runs after a tick."""
+    try:
+        child.wait(_TICK)
+        return False
+    except subprocess.TimeoutExpired:
+        return True
+
+
 def _kill_session(child: "subprocess.Popen[bytes]") -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
@@ -155,18 +155,6 @@ def _kill_session(child: "subprocess.Popen[bytes]") -> None:
 
 def _environment(env: Mapping[str, str] | None) -> dict[str, str]:
     return dict(env) if env is not None else {**os.environ, "LC_ALL": "C"}
-
-
-def _lines(stream: IO[bytes]) -> Iterator[str]:
-    """rsync writes its progress after every file. Woken each time, we took half as long again as the copy itself."""
-    fcntl.fcntl(stream.fileno(), fcntl.F_SETPIPE_SZ, _PIPE)
-    rest = b""
-    while chunk := os.read(stream.fileno(), _PIPE):
-        *whole, rest = (rest + chunk).replace(b"\r", b"\n").split(b"\n")
-        yield from (line.decode(errors="replace") for line in whole if line.strip())
-        time.sleep(_BETWEEN_READS)
-    if rest.strip():
-        yield rest.decode(errors="replace")
 
 
 def _text(file: IO[bytes]) -> str:

@@ -13,7 +13,7 @@ from installer.server import Server
 
 _BATCH = 200_000  # characters of log in one request
 _KEPT = 20_000  # lines that wait for a server that is away
-_PERIOD = 1.0  # seconds between two reports of progress
+_PERIOD = 2.0  # seconds between two reports of progress
 
 
 @define
@@ -73,7 +73,7 @@ class Reporter:
         self.console.done(name)
 
     def progress(self, percent: float) -> None:
-        """At most once a second and never at the price of the work: by a thread, dropped while one is on its way."""
+        """Every two seconds at most, never at the price of the work: by a thread, dropped while one is on its way."""
         now = self.clock()
         if now - self._last < _PERIOD:
             return

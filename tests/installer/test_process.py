@@ -67,13 +67,17 @@ def test_a_child_left_behind_neither_holds_us_up_nor_stays(tmp_path: Path) -> No
     assert gone(int(pid.read_text()))
 
 
-def test_lines_as_they_come_with_carriage_returns(log: list[str]) -> None:
-    lines: list[str] = []
-    script = r"printf '  1\r  2\r'; printf 'three\nfo'; printf 'ur'; echo bad >&2; echo $PROBE >&2; exit 23"
-    done = Processes(log.append).stream(sh(script), lines.append, env={"PROBE": "x"})
-    assert (done.code, done.errors) == (23, "bad\nx\n")
-    assert lines == ["  1", "  2", "three", "four"]
-    assert log[1:] == ["  bad", "  x"]
+def test_watched_until_its_end(log: list[str], tmp_path: Path) -> None:
+    """The child ends because it was looked at: a tick that never came would leave it there for ever."""
+    script = f"cat {tmp_path}/fifo; echo bad >&2; echo $PROBE >&2; exit 23"
+    os.mkfifo(tmp_path / "fifo")
+
+    def look() -> None:
+        (tmp_path / "fifo").write_text("out\n")
+
+    done = Processes(log.append).watch(sh(script), look, env={"PROBE": "x"})
+    assert (done.code, done.output, done.errors) == (23, "out\n", "bad\nx\n")
+    assert log[1:] == ["  out", "  bad", "  x"]
 
 
 def gone(pid: int) -> bool:

@@ -74,11 +74,11 @@ def test_the_reason_is_on_the_screen_even_when_the_server_is_away() -> None:
     assert "\x1b[1;31mFAILED: the server is gone\x1b[0m" in screen.getvalue()
 
 
-def test_progress_at_most_once_a_second_and_before_done() -> None:
+def test_progress_at_most_every_two_seconds_and_before_done() -> None:
     told, screen, now = Told(), io.StringIO(), [10.0]
     reports = reporter(told, screen, now)
     with reports.phase("transfer"):
-        for at, percent in ((11.0, 1.0), (11.2, 2.0), (11.9, 3.0), (12.1, 40.0)):
+        for at, percent in ((12.0, 1.0), (12.2, 2.0), (13.9, 3.0), (14.1, 40.0)):
             now[0] = at
             told.glimpsed.clear()
             reports.progress(percent)
