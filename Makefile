@@ -15,7 +15,7 @@ IMAGED := $(BIN)/imaged --settings $(DEMO_SETTINGS)
 PACKAGES := python3 python3-venv python3-parted python3-pyudev rsync mmdebstrap debian-archive-keyring zstd cpio \
     qemu-system-x86 qemu-utils ipxe ipxe-qemu ovmf iproute2 openssh-client e2fsprogs fdisk dosfstools
 TEST_PACKAGES := acl attr atftp busybox curl dhcpcd5 isc-dhcp-client isc-dhcp-relay libarchive-tools libcap2-bin \
-    nftables systemd tftp-hpa udhcpc
+    nftables openssh-server systemd tftp-hpa udhcpc
 
 .PHONY: help
 help:  ## List these targets

@@ -1,0 +1,23 @@
+"""The ssh_config(5) by which nodes are reached."""
+
+from ipaddress import IPv4Address
+
+from imaged.planning.ssh import Door, config, known_hosts
+
+KNOWN = Door("n1", IPv4Address("10.0.0.7"), ("ssh-ed25519 AAAA root@n1", "ssh-rsa BBBB root@n1"))
+STRANGER = Door("n2", None)
+
+
+def test_known_hosts() -> None:
+    assert known_hosts((KNOWN, STRANGER)) == "n1 ssh-ed25519 AAAA root@n1\nn1 ssh-rsa BBBB root@n1\n"
+
+
+def test_config() -> None:
+    """ssh takes the first value it finds: the admin's options come first."""
+    assert config((KNOWN, STRANGER), known="/run/k", user="root", key="/k/id", options=("Port=2222",)) == (
+        "Port 2222\n"
+        'Host n1\n  HostName 10.0.0.7\n  HostKeyAlias n1\n  UserKnownHostsFile "/run/k"\n  StrictHostKeyChecking yes\n'
+        "Host n2\n  StrictHostKeyChecking accept-new\n"
+        "Host *\n  User root\n  BatchMode yes\n  ConnectTimeout 20\n  ServerAliveInterval 15\n  ServerAliveCountMax 4\n"
+        '  LogLevel ERROR\n  GlobalKnownHostsFile /dev/null\n  IdentityFile "/k/id"\n'
+    )
