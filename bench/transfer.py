@@ -3,9 +3,9 @@
     python bench/transfer.py --state DIR [--pairs 3 | --short]
 
 DIR is a state directory with the image ``debian-12`` and a ramdisk, as `make demo` leaves one. Ours goes through the
-daemon: CONNECT, queue, hand-over, log and reports of progress every two seconds. The peer is the ramdisk's same rsync, with
-the options of the manual and no more, and a bare ``rsync --daemon`` beside ours. Ours and peer in turn, each onto a
-filesystem made a moment before, with the guest's caches dropped and the server's warm. Seconds are the guest's.
+daemon: CONNECT, queue, hand-over, log and reports of progress. The peer is the ramdisk's same rsync, with the options
+of the manual and no more, and a bare ``rsync --daemon`` beside ours. Ours and peer in turn, each onto a filesystem
+made a moment before, with the guest's caches dropped and the server's warm. Seconds are the guest's.
 Prints a row for the table of results; exit code 1 when the median ratio is above the target of 1.15. Needs root and
 QEMU; emulated, a pair takes minutes. ``--short`` is one pair.
 """
