@@ -2,8 +2,12 @@
 
 import os
 import shlex
+import signal
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+import sys
+import termios
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from attrs import frozen
@@ -100,6 +104,42 @@ def start(argv: Sequence[str], *, output: Path, env: Mapping[str, str] | None = 
         raise CommandFailed(f"{argv[0]} is not installed", hint=f"Install the package that has {argv[0]}.") from None
     except OSError as error:
         raise CommandFailed(f"{argv[0]} did not start: {error.strerror}") from None
+
+
+def attach(argv: Sequence[str]) -> int:
+    """Run ``argv`` on our own terminal, as a shell would, and return how it ended: 128 and more for a signal.
+
+    Ctrl-C and Ctrl-\\ are the child's. Afterwards the terminal is ours again and as it was, whatever the child did to
+    it. Raises CommandFailed when it cannot start.
+    """
+    with _kept_terminal():
+        try:
+            with subprocess.Popen(tuple(argv)) as child:
+                code = child.wait()
+        except FileNotFoundError:
+            raise CommandFailed(
+                f"{argv[0]} is not installed", hint=f"Install the package that has {argv[0]}."
+            ) from None
+    return code if code >= 0 else 128 - code
+
+
+@contextmanager
+def _kept_terminal() -> Iterator[None]:
+    # A function, not SIG_IGN, which the child would inherit.
+    before = {each: signal.signal(each, lambda *_: None) for each in (signal.SIGINT, signal.SIGQUIT)}
+    terminal = sys.stdin.fileno() if sys.stdin and sys.stdin.isatty() else -1
+    modes = termios.tcgetattr(terminal) if terminal >= 0 else None
+    try:
+        yield
+    finally:
+        if modes is not None:
+            # A shell that was killed left the terminal to its own process group: taking it back would stop us.
+            before[signal.SIGTTOU] = signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+            with suppress(OSError, termios.error):  # hung up
+                os.tcsetpgrp(terminal, os.getpgrp())
+                termios.tcsetattr(terminal, termios.TCSADRAIN, modes)
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 def _end(child: subprocess.Popen[str]) -> None:

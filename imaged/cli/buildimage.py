@@ -22,7 +22,6 @@ from imaged.model.plan import RunInTarget
 from imaged.model.recipe import LOCKED, Recipe
 from imaged.model.size import format_size
 from imaged.planning.build import (
-    CLEAN,
     BuildStep,
     bootstrap_argv,
     contained,
@@ -31,6 +30,7 @@ from imaged.planning.build import (
     phase_of,
     unfit,
 )
+from imaged.planning.clean import CLEAN
 from imaged.store import edit, facts, recipes
 from imaged.store.images import Images, Working
 from imaged.store.tree import Tree

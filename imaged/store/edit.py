@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -43,11 +44,23 @@ def _place(tree: Tree, path: str) -> Path:
 
 
 def _write(at: Path, content: str, mode: int) -> None:
+    if _is_so(at, content, mode):
+        return
     beside = at.with_name(f".{at.name}.imaged")
     with open(beside, "w", encoding="utf-8", opener=_private) as file:
         file.write(content)
     beside.chmod(mode)
     beside.replace(at)
+
+
+def _is_so(at: Path, content: str, mode: int) -> bool:
+    """A file written again without need would be a change to whoever compares times."""
+    try:
+        status = at.lstat()
+        same = stat.S_ISREG(status.st_mode) and stat.S_IMODE(status.st_mode) == mode
+        return same and at.read_bytes() == content.encode("utf-8")
+    except FileNotFoundError:
+        return False
 
 
 def _private(path: str, flags: int) -> int:

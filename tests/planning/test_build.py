@@ -6,7 +6,7 @@ from attrs import evolve
 from imaged.model.image import ImageFacts, Kernel
 from imaged.model.plan import CheckFile, MakeLink, RemovePath, RunInTarget, WriteFile
 from imaged.model.recipe import ExtraFile, Recipe, Renderer, RootLogin, Tool
-from imaged.planning.build import CLEAN, bootstrap_argv, contained, finish_steps, package_of, packages, phase_of, unfit
+from imaged.planning.build import bootstrap_argv, contained, finish_steps, package_of, packages, phase_of, unfit
 
 RECIPE = Recipe(name="compute", suite="bookworm", packages=("linux-image-amd64", "systemd"))
 CONTAINED = (
@@ -134,22 +134,6 @@ def test_resolv_conf_is_resolveds_or_nobodys(packages: tuple[str, ...], linked: 
     steps = [step for step in finish_steps(evolve(RECIPE, packages=packages)) if "resolv.conf" in str(step)]
     assert isinstance(steps[0], RemovePath)
     assert any(isinstance(step, MakeLink) for step in steps) == linked
-
-
-@pytest.mark.parametrize(
-    "path",
-    ["/etc/machine-id", "/etc/hostname", "/etc/ssh/ssh_host_*", "/var/lib/systemd/random-seed", "/var/lib/apt/lists/*"],
-)
-def test_identity_is_cleaned(path: str) -> None:
-    assert path in [step.path for step in CLEAN if isinstance(step, RemovePath)]
-
-
-def test_machine_id_is_empty_in_the_end() -> None:
-    assert CLEAN[-1] == WriteFile("/etc/machine-id", "", "0444", "each machine gets its own")
-
-
-def test_no_cleaning_step_can_name_the_root() -> None:
-    assert all(step.path.startswith("/") and len(step.path.strip("/*")) > 2 for step in CLEAN if hasattr(step, "path"))
 
 
 GOOD = ImageFacts(

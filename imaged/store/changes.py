@@ -1,0 +1,36 @@
+"""What is different between two lists of entries of a tree."""
+
+from collections.abc import Iterable
+
+from attrs import frozen
+
+from imaged.store.manifest import Entry, Kind
+
+
+@frozen
+class Changes:
+    """Paths as in a manifest, without the leading ``./``; each in the manifest's order."""
+
+    added: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    deleted: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.changed or self.deleted)
+
+
+def between(before: Iterable[Entry], after: Iterable[Entry]) -> Changes:
+    """What a person would call different. The times of directories and links follow from other changes."""
+    old = {entry.path: _essence(entry) for entry in before}
+    new = {entry.path: _essence(entry) for entry in after}
+    return Changes(
+        added=tuple(path for path in new if path not in old),
+        changed=tuple(path for path in new if path in old and new[path] != old[path]),
+        deleted=tuple(path for path in old if path not in new),
+    )
+
+
+def _essence(entry: Entry) -> tuple[object, ...]:
+    time = entry.time if entry.kind is Kind.FILE else 0
+    owner = (entry.mode, entry.uid, entry.gid)
+    return (entry.kind, *owner, time, entry.size, entry.target, entry.device, entry.sha256, entry.xattrs)
