@@ -1,9 +1,8 @@
 """``imaged buildimage``: a golden image from a recipe."""
 
 import os
-import shlex
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
@@ -13,35 +12,15 @@ from attrs import evolve
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-from imaged import process
 from imaged.cli.context import Context
-from imaged.model.errors import CannotPlan, CommandFailed, Denied, ImagedError
-from imaged.model.image import Version
+from imaged.model.errors import Denied
 from imaged.model.names import DEFAULT_CHANNEL, channel_name, image_name
-from imaged.model.plan import RunInTarget
 from imaged.model.recipe import LOCKED, Recipe
 from imaged.model.size import format_size
-from imaged.planning.build import (
-    BuildStep,
-    bootstrap_argv,
-    contained,
-    finish_steps,
-    package_of,
-    phase_of,
-    unfit,
-)
-from imaged.planning.clean import CLEAN
-from imaged.store import edit, facts, recipes
-from imaged.store.images import Images, Working
+from imaged.origins import bootstrap
+from imaged.store import recipes
+from imaged.store.images import Images
 from imaged.store.tree import Tree
-
-_IN_TREE = {
-    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-    "DEBIAN_FRONTEND": "noninteractive",
-    "SYSTEMD_OFFLINE": "1",
-    "HOME": "/root",
-    "LANG": "C.UTF-8",
-}
 
 
 @click.command("buildimage")
@@ -52,25 +31,32 @@ _IN_TREE = {
     help="A file of ssh public keys that may log in as root. May be given again.",
 )  # fmt: skip
 @click.option("--root-password-hash", "password", help="A crypt(5) hash, instead of the recipe's password.")
+@click.option("--mirror", help="URL of a package archive, instead of the recipe's.")
 @click.option("--channel", default=DEFAULT_CHANNEL, show_default=True, help="The channel to move to the new version.")
 @click.pass_obj
 def command(
-    context: Context, recipe: str, name: str | None, keys: tuple[Path, ...], password: str | None, channel: str
-) -> None:
+    context: Context, recipe: str, name: str | None, keys: tuple[Path, ...], password: str | None,
+    mirror: str | None, channel: str,
+) -> None:  # fmt: skip
     """Build a golden image from RECIPE (a file, or a shipped one's name such as debian-12), seal and publish it."""
     channel_name(channel)
-    wanted = _wanted(recipes.read(recipe), name, keys, password)
+    wanted = _wanted(recipes.read(recipe, mirror=mirror), name, keys, password)
     if os.geteuid() != 0:
         raise Denied("only root can build an image: its files belong to many users", hint="Run it with sudo.")
     os.umask(0o022)  # the bootstraps, and programs in the tree, make directories that everybody must enter
     images = Images(context.state.images)
-    with images.working(wanted.name) as working, _log(context.state.logs, wanted.name) as log:
-        version = _build(wanted, recipe, images, working, log)
+    with images.working(wanted.name) as working, _log(context.state.logs, wanted.name) as log, _Phases() as phases:
+        warnings = bootstrap.fill(wanted, Tree(working.tree), phases, log)
+        phases.begin("seal")
+        origin = f"{wanted.tool.value} {wanted.suite}"
+        version = images.seal(working, origin=origin, recipe=recipe, on_hashed=phases.count)
     images.publish(version, channel)
     click.echo(
         f"{version.ref} is {channel} now: {format_size(version.bytes)} in {version.entries} entries, "
         f"{version.facts.os_name or 'unknown system'}, {version.facts.arch}"
     )
+    for warning in warnings:
+        click.echo(f"{warning[0].upper()}{warning[1:]}.", err=True)
     if wanted.root.password == LOCKED and not wanted.root.authorized_keys:
         click.echo("Nobody can log in to it as root: give --root-key or --root-password-hash.", err=True)
 
@@ -83,59 +69,6 @@ def _wanted(recipe: Recipe, name: str | None, keys: tuple[Path, ...], password: 
         authorized_keys=(*recipe.root.authorized_keys, *(key for path in keys for key in recipes.public_keys(path))),
     )
     return evolve(recipe, name=image_name(name) if name else recipe.name, root=root)
-
-
-def _build(recipe: Recipe, source: str, images: Images, working: Working, log: TextIO) -> Version:
-    tree = Tree(working.tree)
-    with _Phases() as phases, _explained(log):
-        phases.begin("start")
-        process.stream(bootstrap_argv(recipe, str(working.tree)), _follow(phases, log))
-        phases.begin("finish")
-        _apply_all(tree, finish_steps(recipe), log)
-        phases.begin("clean")
-        _apply_all(tree, CLEAN, log)
-        faults = unfit(facts.read(tree))
-        if faults:
-            raise CannotPlan("\n  ".join(faults), where=recipe.name, hint="Change the recipe and build again.")
-        phases.begin("seal")
-        return images.seal(working, origin=f"{recipe.tool.value} {recipe.suite}", recipe=source, on_hashed=phases.count)
-
-
-def _apply_all(tree: Tree, steps: tuple[BuildStep, ...], log: TextIO) -> None:
-    def run(step: RunInTarget) -> None:
-        log.write(f"+ {shlex.join(step.argv)}\n")
-        argv = contained(step.argv, root=str(tree.root))
-        done = process.run(argv, stdin=step.stdin, env=_IN_TREE, timeout=step.timeout)
-        log.write(done.output + done.errors)
-
-    for step in steps:
-        edit.apply(tree, step, run)
-
-
-def _follow(phases: "_Phases", log: TextIO) -> Callable[[str], None]:
-    def on_line(line: str) -> None:
-        log.write(line + "\n")
-        phase = phase_of(line)
-        if phase:
-            phases.begin(phase)
-        phases.detail(package_of(line))
-
-    return on_line
-
-
-@contextmanager
-def _explained(log: TextIO) -> Iterator[None]:
-    """A failure shows the command's last lines; the whole story is in the log."""
-    try:
-        yield
-    except CommandFailed as error:
-        log.write(f"{error}\n")
-        hint = f"{error.hint}\n  The whole log: {log.name}".lstrip()
-        raise CommandFailed(error.what, where=error.where, hint=hint) from None
-    except OSError as error:  # a full disk, above all
-        log.write(f"{error}\n")
-        what, where = error.strerror or str(error), str(error.filename or "")
-        raise ImagedError(what, where=where, hint=f"The whole log: {log.name}") from None
 
 
 @contextmanager

@@ -8,10 +8,17 @@ LOCKED = "locked"
 
 
 class Tool(Enum):
-    """The program that makes the first tree: mmdebstrap(1) or debootstrap(8)."""
+    """The program that makes the first tree: mmdebstrap(1), debootstrap(8), dnf(8) or zypper(8)."""
 
     MMDEBSTRAP = "mmdebstrap"
     DEBOOTSTRAP = "debootstrap"
+    DNF = "dnf"
+    ZYPPER = "zypper"
+
+    @property
+    def rpm(self) -> bool:
+        """Whether its packages are rpm's; else they are dpkg's."""
+        return self in (Tool.DNF, Tool.ZYPPER)
 
 
 class Renderer(Enum):
@@ -41,10 +48,16 @@ class ExtraFile:
 
 @frozen
 class Recipe:
-    """``mirror`` is the URL of a package archive; empty: the tool's own default for ``suite``.
+    """``suite`` is a Debian release's code name, for rpm the release number that ``$releasever`` stands for.
 
-    ``sources`` are more lines for sources.list(5) (security updates, a site's own archive); they need ``mirror``.
-    ``enable`` are systemd units beyond those that their packages enable.
+    ``mirror`` is the URL of a package archive (for rpm of the directory that holds ``repodata``); empty: the tool's
+    own default, which the rpm tools do not have. ``sources`` are more of them: lines for sources.list(5), for rpm URLs.
+    ``keyring`` are files with the keys that sign them; empty: those that the tool trusts anyway. ``unsigned`` takes
+    packages that nobody signed. ``enable`` are systemd units beyond those that their packages enable.
+
+    ``overrides`` are directories laid over the packages' files, ``scripts`` programs run in the tree at the end, both
+    in their order; paths of this machine, absolute once the recipe is read. ``clean`` are anchored globs of what is
+    removed from the tree last.
     """
 
     name: str
@@ -53,10 +66,15 @@ class Recipe:
     tool: Tool = Tool.MMDEBSTRAP
     mirror: str = ""
     sources: tuple[str, ...] = ()
+    keyring: tuple[str, ...] = ()
+    unsigned: bool = False
     components: tuple[str, ...] = ("main",)
     locale: str = "C.UTF-8"
     timezone: str = "Etc/UTC"
     network: Renderer = Renderer.NETWORKD
     root: RootLogin = RootLogin()
     enable: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()
     files: tuple[ExtraFile, ...] = ()
+    scripts: tuple[str, ...] = ()
+    clean: tuple[str, ...] = ()

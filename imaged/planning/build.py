@@ -1,28 +1,40 @@
-"""From a recipe to what builds the image: the bootstrap's argv, the steps that finish the tree, and what must not stay.
+"""From a recipe to what builds the image, as steps, and whether the result is fit to install from. Pure.
 
-Order: bootstrap, ``finish_steps``, ``CLEAN``, then ``unfit`` judges the facts of what came out.
+Order: ``build_tools.bootstrap``, ``finish_steps``, ``clean.CLEAN``, ``last_steps``; then ``unfit`` judges the facts of
+what came out.
 """
 
-import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+
+from attrs import frozen
 
 from imaged.model.image import ImageFacts
 from imaged.model.plan import CheckFile, MakeLink, RemovePath, RunInTarget, WriteFile
-from imaged.model.recipe import LOCKED, Recipe, Renderer, Tool
+from imaged.model.recipe import LOCKED, Recipe, Renderer
+from imaged.planning.build_tools import BUILT_IN_LOCALES, RPM_DATABASE
 
-BuildStep = WriteFile | RemovePath | MakeLink | RunInTarget | CheckFile
 
-_RENDERER_PACKAGES = {
-    Renderer.NETWORKD: ("systemd",),
-    Renderer.NETWORK_MANAGER: ("network-manager",),
-    Renderer.IFUPDOWN: ("ifupdown",),
-}
+@frozen
+class LayOver:
+    """Copy the tree in the directory ``source`` (of this machine) over the image's. Its files become root's."""
+
+    source: str
+
+
+@frozen
+class RunScript:
+    """Run the program in the file ``source`` (of this machine) in the image. Non-zero fails the build."""
+
+    source: str
+
+
+BuildStep = WriteFile | RemovePath | MakeLink | RunInTarget | CheckFile | LayOver | RunScript
+
 _RENDERER_UNITS = {
     Renderer.NETWORKD: "systemd-networkd.service",
     Renderer.NETWORK_MANAGER: "NetworkManager.service",
     Renderer.IFUPDOWN: "networking.service",
 }
-_BUILT_IN_LOCALES = ("C", "POSIX", "C.UTF-8")
 _INITRAMFS_INPUTS = (
     "/etc/initramfs-tools/",
     "/etc/dracut.conf",
@@ -33,58 +45,55 @@ _INITRAMFS_INPUTS = (
 _HOSTS = (
     "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n"
 )
-# Without it a package that is already on split /usr draws in usrmerge, and with that the whole of Perl.
-_MERGED_USR = "/usr/share/mmdebstrap/hooks/maybe-merged-usr"
+# The tool worked from outside, where it cannot know the place of the database; the image's own rpm does. Built again
+# in any case: by the image's rpm, in the format that is its own.
+_OWN_DATABASE = f"""set -e
+at=$(rpm --eval '%{{_dbpath}}')
+if [ "$at" != {RPM_DATABASE} ]; then
+  rm -rf "$at"
+  mkdir -p "${{at%/*}}"
+  mv {RPM_DATABASE} "$at"
+fi
+rpm --rebuilddb
+"""
 
 
-def packages(recipe: Recipe) -> tuple[str, ...]:
-    """What is asked of the bootstrap, the renderer's and the locale's packages included, each once."""
-    wanted = (*recipe.packages, *_RENDERER_PACKAGES[recipe.network], "tzdata")
-    if recipe.locale not in _BUILT_IN_LOCALES:
-        wanted = (*wanted, "locales")
-    return tuple(dict.fromkeys(wanted))
-
-
-def bootstrap_argv(recipe: Recipe, tree: str) -> tuple[str, ...]:
-    """The command that makes the first tree in the empty directory ``tree``."""
-    common = (
-        "--variant=minbase",
-        f"--components={','.join(recipe.components)}",
-        f"--include={','.join(packages(recipe))}",
-    )
-    if recipe.tool is Tool.DEBOOTSTRAP:
-        return contained(("debootstrap", *common, recipe.suite, tree, *((recipe.mirror,) if recipe.mirror else ())))
-    lines = (f"deb {recipe.mirror} {recipe.suite} {' '.join(recipe.components)}",) if recipe.mirror else ()
-    options = ("--verbose", "--mode=root", "--format=directory", f"--hook-dir={_MERGED_USR}", *common)
-    return contained(("mmdebstrap", *options, recipe.suite, tree, *lines, *recipe.sources))
-
-
-def contained(argv: Sequence[str], *, root: str = "") -> tuple[str, ...]:
-    """``argv`` in mount and process namespaces of its own, for ``root`` as its / when given.
+def contained(argv: Sequence[str]) -> tuple[str, ...]:
+    """``argv`` in namespaces of its own for mounts, processes, host name and System V IPC.
 
     Whatever it mounts and starts ends with it, even when we are killed (PR_SET_PDEATHSIG, pid_namespaces(7)): no
     bind mount of /dev is left in a tree that somebody will remove.
     """
-    chroot = (f"--root={root}", "--wd=/") if root else ()
-    spaces = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
-    return ("setpriv", "--pdeathsig", "KILL", *spaces, *chroot, *argv)
+    spaces = ("unshare", "--mount", "--pid", "--uts", "--ipc", "--fork", "--kill-child", "--mount-proc")
+    return ("setpriv", "--pdeathsig", "KILL", *spaces, *argv)
 
 
-def finish_steps(recipe: Recipe) -> tuple[BuildStep, ...]:
-    """From the packages' defaults to the recipe's wishes. The recipe's own files come last and win."""
+def finish_steps(recipe: Recipe, laid: Iterable[str] = ()) -> tuple[BuildStep, ...]:
+    """From the packages' defaults to the recipe's wishes. The recipe's own files come late and win, its scripts last.
+
+    ``laid`` are the paths in the image that its overrides bring.
+    """
     return (
+        *_rpm_database(recipe),
         *_place_and_time(recipe),
         *_names(recipe),
         *_root_login(recipe),
-        RunInTarget(("systemctl", "enable", _RENDERER_UNITS[recipe.network], *recipe.enable), reason="units"),
+        *(LayOver(source) for source in recipe.overrides),
         *(WriteFile(file.path, file.content, file.mode, "the recipe's own") for file in recipe.files),
-        *_initramfs(recipe),
+        RunInTarget(("systemctl", "enable", _RENDERER_UNITS[recipe.network], *recipe.enable), reason="units"),
+        *_initramfs(recipe, (*laid, *(file.path for file in recipe.files))),
+        *(RunScript(source) for source in recipe.scripts),
     )
+
+
+def last_steps(recipe: Recipe) -> tuple[RemovePath, ...]:
+    """After everything that runs in the tree, and after what is removed from every image."""
+    return tuple(RemovePath(pattern, "the recipe's own") for pattern in recipe.clean)
 
 
 def unfit(facts: ImageFacts) -> tuple[str, ...]:
     """Why no machine could be installed from a tree with these facts; empty when one could."""
-    faults = [] if facts.kernels else ["there is no kernel in it (packages: linux-image-amd64)"]
+    faults = [] if facts.kernels else ["there is no kernel in it (packages: linux-image-amd64, or kernel)"]
     faults += [f"kernel {kernel.version} has no initramfs" for kernel in facts.kernels if not kernel.initrd]
     if "update-initramfs" in facts.commands and not facts.initramfs_generic:
         faults.append("its initramfs fits one machine only (initramfs-tools must say MODULES=most)")
@@ -93,44 +102,23 @@ def unfit(facts: ImageFacts) -> tuple[str, ...]:
     return tuple(faults)
 
 
-_PHASES = tuple(
-    (re.compile(pattern), phase)
-    for pattern, phase in (
-        (r"I: running apt-get update|I: running --setup-hook|I: Retrieving InRelease", "package lists"),
-        (r"I: downloading packages|I: Retrieving \S", "download"),
-        (r"I: extracting archives|I: Extracting ", "extract"),
-        (r"I: installing essential packages|I: Installing core packages|I: Unpacking required", "essential packages"),
-        (r"I: installing remaining packages|I: Unpacking the base system|I: Configuring the base", "packages"),
-        (r"update-initramfs: Generating|dracut: ", "initramfs"),
-        (r"I: cleaning package lists|I: Base system installed", "package caches"),
-    )
-)
-_NAME = r"([a-z0-9][a-z0-9+-]+(?:\.[a-z0-9+-]+)*)"
-_PACKAGE = re.compile(
-    rf"(?:Setting up|Unpacking|I: Retrieving) {_NAME}[ :]|I: (?:Configuring|Extracting|Unpacking) {_NAME}\.\.\.$"
-)
-
-
-def phase_of(line: str) -> str:
-    """The phase that a line of mmdebstrap's or debootstrap's output opens; empty when it opens none."""
-    return next((phase for pattern, phase in _PHASES if pattern.match(line)), "")
-
-
-def package_of(line: str) -> str:
-    """The package that a line of output is about, or empty."""
-    found = _PACKAGE.match(line)
-    return (found[1] or found[2]) if found else ""
+def _rpm_database(recipe: Recipe) -> tuple[BuildStep, ...]:
+    if "rpm" not in recipe.packages or not recipe.tool.rpm:
+        return ()
+    return (RunInTarget(("sh", "-c", _OWN_DATABASE), reason="rpm's database where the image's rpm looks for it"),)
 
 
 def _place_and_time(recipe: Recipe) -> tuple[BuildStep, ...]:
     zone = f"/usr/share/zoneinfo/{recipe.timezone}"
+    linked = (CheckFile(zone), MakeLink("/etc/localtime", zone, "time zone"))
+    if recipe.tool.rpm:  # locales come compiled, in packages
+        return (*linked, WriteFile("/etc/locale.conf", f"LANG={recipe.locale}\n", reason="locale"))
     steps: tuple[BuildStep, ...] = (
-        CheckFile(zone),
-        MakeLink("/etc/localtime", zone, "time zone"),
+        *linked,
         WriteFile("/etc/timezone", f"{recipe.timezone}\n", reason="time zone, for Debian's tools"),
         WriteFile("/etc/default/locale", f"LANG={recipe.locale}\n", reason="locale"),
     )
-    if recipe.locale in _BUILT_IN_LOCALES:
+    if recipe.locale in BUILT_IN_LOCALES:
         return steps
     charset = recipe.locale.partition(".")[2] or "ISO-8859-1"
     generated = WriteFile("/etc/locale.gen", f"{recipe.locale} {charset}\n", reason="locale")
@@ -165,9 +153,15 @@ def _root_login(recipe: Recipe) -> tuple[BuildStep, ...]:
     )
 
 
-def _initramfs(recipe: Recipe) -> tuple[BuildStep, ...]:
-    """The packages built one before the recipe's files were there; build again only where they matter to it."""
-    if not any(file.path.startswith(_INITRAMFS_INPUTS) for file in recipe.files):
-        return ()
-    argv = ("update-initramfs", "-u", "-k", "all")
-    return (RunInTarget(argv, timeout=1800, reason="the recipe's files are part of it"),)
+def _initramfs(recipe: Recipe, paths: Iterable[str]) -> tuple[BuildStep, ...]:
+    """Built again where a file of the recipe goes into it: the packages built one before those were there.
+
+    dracut's is built again in any case. Made by a package's script it fits the machine that it was made on, unless the
+    image says otherwise (dracut.conf(5), hostonly).
+    """
+    argv: tuple[str, ...] = ()
+    if recipe.tool.rpm and "dracut" in recipe.packages:
+        argv = ("dracut", "--regenerate-all", "--force", "--no-hostonly", "--no-hostonly-cmdline")
+    elif not recipe.tool.rpm and any(path.startswith(_INITRAMFS_INPUTS) for path in paths):
+        argv = ("update-initramfs", "-u", "-k", "all")
+    return (RunInTarget(argv, timeout=1800, reason="what the recipe wants in it"),) if argv else ()

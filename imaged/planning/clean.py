@@ -41,5 +41,3 @@ CLEAN: tuple[RemovePath | WriteFile, ...] = (
     # Empty, not absent: systemd then gives a machine that nobody fixed up one of its own (machine-id(5)).
     WriteFile("/etc/machine-id", "", "0444", "each machine gets its own"),
 )  # fmt: skip
-
-

@@ -33,6 +33,39 @@ def apply(
             run(step)
 
 
+def lay_over(tree: Tree, source: Path) -> None:
+    """Copy the files below ``source`` over the tree's, as root's. Directories that are there keep their attributes.
+
+    Raises CommandFailed where a directory would become a file or a file a directory.
+    """
+    for directory, names, files in os.walk(source):
+        below = "/" + Path(directory).relative_to(source).as_posix().removeprefix(".")
+        links = [name for name in names if Path(directory, name).is_symlink()]
+        for name in sorted({*names} - {*links}):
+            at = tree.locate(f"{below}/{name}")
+            if at is None or (at.exists() and not at.is_dir()):
+                raise CommandFailed("is a directory in the override and none in the image", where=f"{below}/{name}")
+            if not at.exists():
+                at.mkdir(parents=True)
+                shutil.copystat(Path(directory, name), at)
+        for name in sorted([*files, *links]):
+            _copy(Path(directory, name), _place(tree, f"{below}/{name}"))
+
+
+def _copy(source: Path, at: Path) -> None:
+    """What is there is replaced, never written into: it may be a link, or one of several names of a file."""
+    if at.is_dir() and not at.is_symlink():
+        raise CommandFailed("is a directory in the image and none in the override", where=str(source))
+    if not (source.is_symlink() or source.is_file()):
+        raise CommandFailed("is neither a file nor a link", where=str(source), hint="Make it with a script.")
+    beside = at.with_name(f".{at.name}.imaged")
+    shutil.copy2(source, beside, follow_symlinks=False)
+    os.chown(beside, 0, 0, follow_symlinks=False)
+    if not source.is_symlink():
+        beside.chmod(source.stat().st_mode & 0o7777)  # chown(2) takes the set-user-ID bit away
+    beside.replace(at)
+
+
 def _place(tree: Tree, path: str) -> Path:
     """Where a new file goes: its directory is made, a link in its own place is not followed."""
     directory, _, name = path.rpartition("/")

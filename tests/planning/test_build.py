@@ -6,65 +6,14 @@ from attrs import evolve
 from imaged.model.image import ImageFacts, Kernel
 from imaged.model.plan import CheckFile, MakeLink, RemovePath, RunInTarget, WriteFile
 from imaged.model.recipe import ExtraFile, Recipe, Renderer, RootLogin, Tool
-from imaged.planning.build import bootstrap_argv, contained, finish_steps, package_of, packages, phase_of, unfit
+from imaged.planning.build import LayOver, RunScript, contained, finish_steps, last_steps, unfit
 
 RECIPE = Recipe(name="compute", suite="bookworm", packages=("linux-image-amd64", "systemd"))
-CONTAINED = (
-    "setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
-)  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("recipe", "expected"),
-    [
-        (RECIPE, ("linux-image-amd64", "systemd", "tzdata")),
-        (evolve(RECIPE, packages=("bash", "bash")), ("bash", "systemd", "tzdata")),
-        (evolve(RECIPE, packages=(), network=Renderer.NETWORK_MANAGER), ("network-manager", "tzdata")),
-        (evolve(RECIPE, packages=(), network=Renderer.IFUPDOWN), ("ifupdown", "tzdata")),
-        (evolve(RECIPE, packages=(), locale="de_DE.UTF-8"), ("systemd", "tzdata", "locales")),
-    ],
-)
-def test_packages_hold_what_the_choices_need_once(recipe: Recipe, expected: tuple[str, ...]) -> None:
-    assert packages(recipe) == expected
-
-
-INCLUDE = "--include=linux-image-amd64,systemd,tzdata"
-MM = (
-    "mmdebstrap", "--verbose", "--mode=root", "--format=directory",
-    "--hook-dir=/usr/share/mmdebstrap/hooks/maybe-merged-usr", "--variant=minbase",
-)  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("recipe", "expected"),
-    [
-        (RECIPE, (*MM, "--components=main", INCLUDE, "bookworm", "/t")),
-        (
-            evolve(RECIPE, mirror="http://mirror.site/debian", components=("main", "contrib")),
-            (*MM, "--components=main,contrib", INCLUDE, "bookworm", "/t",
-             "deb http://mirror.site/debian bookworm main contrib"),
-        ),
-        (
-            evolve(RECIPE, mirror="http://m/d", sources=("deb http://m/s bookworm-security main",)),
-            (*MM, "--components=main", INCLUDE, "bookworm", "/t", "deb http://m/d bookworm main",
-             "deb http://m/s bookworm-security main"),
-        ),
-        (
-            evolve(RECIPE, tool=Tool.DEBOOTSTRAP),
-            ("debootstrap", "--variant=minbase", "--components=main", INCLUDE, "bookworm", "/t"),
-        ),
-        (
-            evolve(RECIPE, tool=Tool.DEBOOTSTRAP, mirror="http://m/d"),
-            ("debootstrap", "--variant=minbase", "--components=main", INCLUDE, "bookworm", "/t", "http://m/d"),
-        ),
-    ],
-)  # fmt: skip
-def test_bootstrap_command(recipe: Recipe, expected: tuple[str, ...]) -> None:
-    assert bootstrap_argv(recipe, "/t") == (*CONTAINED, *expected)
-
-
-def test_a_program_of_the_tree_sees_the_tree_as_its_root() -> None:
-    assert contained(("locale-gen",), root="/t") == (*CONTAINED, "--root=/t", "--wd=/", "locale-gen")
+def test_what_a_program_does_to_mounts_processes_and_the_host_name_ends_with_it() -> None:
+    spaces = ("unshare", "--mount", "--pid", "--uts", "--ipc", "--fork", "--kill-child", "--mount-proc")
+    assert contained(("locale-gen", "-v")) == ("setpriv", "--pdeathsig", "KILL", *spaces, "locale-gen", "-v")
 
 
 def test_root_is_locked_without_a_word_about_it() -> None:
@@ -117,6 +66,52 @@ def test_initramfs_is_built_again_where_a_file_goes_into_it(path: str, rebuilt: 
     assert (("update-initramfs", "-u", "-k", "all") in argvs) == rebuilt
 
 
+def test_a_file_of_an_override_may_go_into_the_initramfs_too() -> None:
+    argvs = [step.argv for step in finish_steps(RECIPE, ("/etc/modprobe.d", "/etc/modprobe.d/a.conf")) if _runs(step)]
+    assert ("update-initramfs", "-u", "-k", "all") in argvs
+
+
+def test_overrides_come_before_units_and_files_and_scripts_after_all() -> None:
+    own = ExtraFile("/etc/modprobe.d/x.conf", "")
+    recipe = evolve(RECIPE, overrides=("/r/one", "/r/two"), files=(own,), scripts=("/r/s1", "/r/s2"))
+    steps = finish_steps(recipe)
+    kinds = [step for step in steps if isinstance(step, (LayOver, RunScript)) or _runs(step) or _is(step, own.path)]
+    assert [_short(step) for step in kinds] == [
+        "chpasswd", "/r/one", "/r/two", own.path, "systemctl", "update-initramfs", "/r/s1", "/r/s2",
+    ]  # fmt: skip
+
+
+def test_the_recipes_cleaning_is_last_and_removes_what_it_says() -> None:
+    assert last_steps(evolve(RECIPE, clean=("/usr/share/doc/*",))) == (
+        RemovePath("/usr/share/doc/*", "the recipe's own"),
+    )
+
+
+RPM = evolve(RECIPE, tool=Tool.DNF, suite="9", packages=("kernel", "rpm", "dracut"), network=Renderer.NETWORK_MANAGER)
+
+
+@pytest.mark.parametrize("tool", [Tool.DNF, Tool.ZYPPER])
+def test_an_rpm_image_gets_no_file_of_debians(tool: Tool) -> None:
+    written = {step.path for step in finish_steps(evolve(RPM, tool=tool)) if isinstance(step, WriteFile)}
+    assert "/etc/locale.conf" in written
+    assert not written & {"/etc/timezone", "/etc/default/locale", "/etc/locale.gen"}
+
+
+def test_the_images_own_rpm_gets_its_database_before_anything_else() -> None:
+    first = finish_steps(RPM)[0]
+    assert isinstance(first, RunInTarget)
+    assert first.argv[:2] == ("sh", "-c")
+    assert "rpm --rebuilddb" in first.argv[2]
+    assert finish_steps(evolve(RPM, packages=("kernel",)))[0] == CheckFile("/usr/share/zoneinfo/Etc/UTC")
+
+
+def test_dracut_makes_an_initramfs_for_every_machine() -> None:
+    argvs = [step.argv for step in finish_steps(RPM) if _runs(step)]
+    assert ("dracut", "--regenerate-all", "--force", "--no-hostonly", "--no-hostonly-cmdline") in argvs
+    without = finish_steps(evolve(RPM, packages=("kernel",)), ("/etc/modprobe.d/x",))
+    assert not any("dracut" in step.argv or "update-initramfs" in step.argv for step in without if _runs(step))
+
+
 def test_the_time_zone_must_exist_before_it_is_linked() -> None:
     steps = finish_steps(evolve(RECIPE, timezone="Europe/Vienna"))
     zone = "/usr/share/zoneinfo/Europe/Vienna"
@@ -159,33 +154,20 @@ def test_a_tree_that_cannot_be_installed_is_refused(facts: ImageFacts, fault: st
     assert [fault in said for said in unfit(facts)] == [True]
 
 
-@pytest.mark.parametrize(
-    ("line", "phase", "package"),
-    [
-        ("I: running apt-get update...", "package lists", ""),
-        ("I: running --setup-hook directly: /usr/share/mmdebstrap/hooks/x /t", "package lists", ""),
-        ("I: downloading packages with apt...", "download", ""),
-        ("I: extracting archives...", "extract", ""),
-        ("I: installing essential packages...", "essential packages", ""),
-        ("I: installing remaining packages inside the chroot...", "packages", ""),
-        ("Setting up libc6:amd64 (2.36-9+deb12u14) ...", "", "libc6"),
-        ("Unpacking linux-image-6.1.0-56-amd64 (6.1.170-1) ...", "", "linux-image-6.1.0-56-amd64"),
-        ("update-initramfs: Generating /boot/initrd.img-6.1.0-56-amd64", "initramfs", ""),
-        ("I: cleaning package lists and apt cache...", "package caches", ""),
-        ("I: Retrieving InRelease ", "package lists", ""),
-        ("I: Retrieving adduser 3.134", "download", "adduser"),
-        ("I: Extracting libc6...", "extract", "libc6"),
-        ("I: Unpacking required packages...", "essential packages", ""),
-        ("I: Unpacking the base system...", "packages", ""),
-        ("I: Configuring systemd...", "", "systemd"),
-        ("I: Base system installed successfully.", "package caches", ""),
-        ("", "", ""),
-        ("Get:1 some where", "", ""),
-    ],
-)
-def test_output_tells_phase_and_package(line: str, phase: str, package: str) -> None:
-    assert (phase_of(line), package_of(line)) == (phase, package)
-
-
 def _runs(step: object) -> bool:
     return isinstance(step, RunInTarget)
+
+
+def _is(step: object, path: str) -> bool:
+    return isinstance(step, WriteFile) and step.path == path
+
+
+def _short(step: object) -> str:
+    match step:
+        case LayOver(source) | RunScript(source):
+            return source
+        case RunInTarget(argv):
+            return argv[0]
+        case WriteFile(path):
+            return path
+    raise AssertionError(step)

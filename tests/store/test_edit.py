@@ -1,13 +1,17 @@
 """Steps change the tree they are meant for and nothing else."""
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from imaged.model.errors import CommandFailed
 from imaged.model.plan import CheckFile, MakeLink, RemovePath, RunInTarget, WriteFile
-from imaged.store.edit import apply
+from imaged.store.edit import apply, lay_over
 from imaged.store.tree import Tree
+
+root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to root")
 
 
 @pytest.fixture
@@ -27,6 +31,17 @@ def test_a_file_is_written_with_its_mode_and_directories(tree: Tree) -> None:
     at = tree.root / "root/.ssh/authorized_keys"
     assert (at.read_text(), at.stat().st_mode & 0o7777) == ("key\n", 0o600)
     assert [path.name for path in at.parent.iterdir()] == ["authorized_keys"]
+
+
+def test_a_file_that_is_already_so_is_left_alone(tree: Tree) -> None:
+    step = WriteFile("/etc/machine-id", "", "0444")
+    apply(tree, step, nothing_runs)
+    before = (tree.root / "etc/machine-id").stat()
+    apply(tree, step, nothing_runs)
+    assert (tree.root / "etc/machine-id").stat() == before
+    (tree.root / "etc/machine-id").chmod(0o644)
+    apply(tree, step, nothing_runs)
+    assert (tree.root / "etc/machine-id").stat().st_mode & 0o7777 == 0o444
 
 
 def test_a_link_at_the_end_is_replaced_not_followed(tree: Tree, tmp_path: Path) -> None:
@@ -98,3 +113,81 @@ def test_programs_go_to_the_runner(tree: Tree) -> None:
     step = RunInTarget(("locale-gen",))
     apply(tree, step, ran.append)
     assert ran == [step]
+
+
+@pytest.fixture
+def override(tmp_path: Path) -> Path:
+    """A directory to lay over a tree."""
+    (tmp_path / "over/lib/modprobe.d").mkdir(parents=True)
+    (tmp_path / "over/lib/modprobe.d/site.conf").write_text("blacklist floppy\n")
+    return tmp_path / "over"
+
+
+@root
+def test_an_override_follows_the_links_of_the_tree_and_stays_in_it(tree: Tree, override: Path) -> None:
+    (tree.root / "usr/lib").mkdir(parents=True)
+    (tree.root / "lib").symlink_to("/usr/lib")
+    lay_over(tree, override)
+    assert (tree.root / "lib").is_symlink()
+    assert (tree.root / "usr/lib/modprobe.d/site.conf").read_text() == "blacklist floppy\n"
+
+
+@root
+def test_an_override_keeps_modes_and_times_of_files_but_not_of_directories_that_are_there(
+    tree: Tree, override: Path
+) -> None:
+    (override / "etc").mkdir(mode=0o777)
+    program = override / "etc/run"
+    program.write_text("x")
+    program.chmod(0o4750)
+    os.utime(program, ns=(1, 1_000_000_007))
+    (tree.root / "etc").chmod(0o711)
+    lay_over(tree, override)
+    laid = (tree.root / "etc/run").stat()
+    assert (laid.st_mode & 0o7777, laid.st_mtime_ns, laid.st_uid, laid.st_gid) == (0o4750, 1_000_000_007, 0, 0)
+    assert (tree.root / "etc").stat().st_mode & 0o7777 == 0o711
+
+
+@root
+def test_an_override_replaces_links_and_does_not_write_through_them(tree: Tree, override: Path, tmp_path: Path) -> None:
+    ours = tmp_path / "ours"
+    ours.write_text("ours")
+    (override / "etc").mkdir()
+    (override / "etc/motd").write_text("theirs")
+    (override / "etc/link").symlink_to("motd")
+    (override / "etc/directory-link").symlink_to("/var")
+    (tree.root / "etc/motd").symlink_to(ours)
+    (tree.root / "etc/link").write_text("a file")
+    lay_over(tree, override)
+    lay_over(tree, override)
+    assert ours.read_text() == "ours"
+    assert (tree.root / "etc/motd").read_text() == "theirs"
+    assert str((tree.root / "etc/link").readlink()) == "motd"
+    assert str((tree.root / "etc/directory-link").readlink()) == "/var"
+
+
+@root
+def test_an_override_does_not_change_other_names_of_a_file(tree: Tree, override: Path) -> None:
+    (tree.root / "lib/modprobe.d").mkdir(parents=True)
+    (tree.root / "lib/modprobe.d/site.conf").write_text("before")
+    (tree.root / "lib/other").hardlink_to(tree.root / "lib/modprobe.d/site.conf")
+    lay_over(tree, override)
+    assert (tree.root / "lib/other").read_text() == "before"
+
+
+@root
+def test_a_file_never_takes_the_place_of_a_directory_nor_the_reverse(tree: Tree, override: Path) -> None:
+    (tree.root / "lib/modprobe.d/site.conf").mkdir(parents=True)
+    with pytest.raises(CommandFailed, match="is a directory in the image"):
+        lay_over(tree, override)
+    shutil.rmtree(tree.root / "lib")
+    (tree.root / "lib").touch()
+    with pytest.raises(CommandFailed, match="none in the image"):
+        lay_over(tree, override)
+
+
+@root
+def test_an_override_holds_files_links_and_directories_only(tree: Tree, override: Path) -> None:
+    os.mkfifo(override / "pipe")
+    with pytest.raises(CommandFailed, match="neither a file nor a link"):
+        lay_over(tree, override)

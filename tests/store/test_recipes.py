@@ -10,6 +10,9 @@ from imaged.model.recipe import Recipe, Renderer, RootLogin, Tool
 from imaged.store.recipes import build, password_hash, public_keys, read
 
 GOOD: dict[str, Any] = {"name": "compute", "suite": "bookworm", "packages": ["bash"]}
+RPM: dict[str, Any] = {
+    "tool": "dnf", "suite": "9", "mirror": "http://m/9/$basearch", "unsigned": True, "network": "NetworkManager",
+}  # fmt: skip
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBhPZ admin@site"
 
 
@@ -57,7 +60,7 @@ files:
         ({"suite": 12}, "suite: expected a string, got 12"),
         ({"suite": "book worm"}, "suite: 'book worm' is not one"),
         ({"suite": "--help"}, "suite: '--help' is not one"),
-        ({"tool": "yum"}, "tool: 'yum' is not one of mmdebstrap, debootstrap"),
+        ({"tool": "yum"}, "tool: 'yum' is not one of mmdebstrap, debootstrap, dnf, zypper"),
         ({"network": "wicked"}, "network: 'wicked' is not one of systemd-networkd, NetworkManager, ifupdown"),
         ({"name": "../etc"}, "name: '../etc' is not an image name"),
         ({"packages": []}, "packages: at least one is needed"),
@@ -78,6 +81,21 @@ files:
         ({"root": {"password": "secret"}}, "root.password: must be 'locked' or a crypt(5) hash"),
         ({"root": {"authorized_keys": ["ssh-rsa short"]}}, "root.authorized_keys[0]: not an ssh public key"),
         ({"root": {"pasword": "locked"}}, "root: unknown key 'pasword' (did you mean 'password'?)"),
+        ({"unsigned": True}, "unsigned: goes with a mirror of your own"),
+        ({"mirror": "http://m", "unsigned": True, "keyring": ["k"]}, "unsigned: there is a keyring"),
+        ({"tool": "debootstrap", "keyring": ["a", "b"]}, "keyring: debootstrap takes one file only"),
+        (RPM | {"mirror": ""}, "mirror: dnf has no default"),
+        (RPM | {"tool": "zypper", "mirror": ""}, "mirror: zypper has no default"),
+        (RPM | {"unsigned": False}, "keyring: files with the keys that sign the packages are needed"),
+        (RPM | {"network": "ifupdown"}, "network: ifupdown is Debian's own"),
+        (RPM | {"components": ["BaseOS"]}, "components: rpm repositories have none"),
+        (RPM | {"sources": ["deb http://m s main"]}, "sources[0]: is not a URL"),
+        (RPM | {"packages": ["bash; rm"]}, "packages: 'bash; rm' is not one"),
+        ({"clean": ["/*"]}, "clean[0]: '/*' must be an absolute path below a top directory"),
+        ({"clean": ["/usr"]}, "clean[0]: '/usr' must be"),
+        ({"clean": ["usr/share/doc/*"]}, "clean[0]: 'usr/share/doc/*' must be"),
+        ({"clean": ["/us?/x"]}, "clean[0]: '/us?/x' must be"),
+        ({"clean": ["/var/../usr/x"]}, "clean[0]: '/var/../usr/x' must be"),
         ({"files": [{"path": "etc/motd", "content": ""}]}, "files[0].path: 'etc/motd' must be an absolute path"),
         ({"files": [{"path": "/etc/../x", "content": ""}]}, "files[0].path: '/etc/../x' must be an absolute path"),
         ({"files": [{"path": "/etc/", "content": ""}]}, "files[0].path: '/etc/' must be an absolute path"),
@@ -97,6 +115,50 @@ def test_faults_are_named(change: dict[str, Any], fault: str) -> None:
 def test_what_is_no_mapping(data: Any) -> None:
     with pytest.raises(BadInput):
         build(data, where="r.yaml")
+
+
+@pytest.mark.parametrize("tool", ["dnf", "zypper"])
+def test_rpm_names_may_have_capitals_and_be_groups(tool: str) -> None:
+    recipe = build(GOOD | RPM | {"tool": tool, "packages": ["NetworkManager", "@core", "pattern:base"]}, where="r")
+    assert recipe.tool is Tool(tool)
+    assert recipe.packages == ("NetworkManager", "@core", "pattern:base")
+
+
+def test_a_recipes_own_files_are_found_beside_it(tmp_path: Path) -> None:
+    beside = tmp_path / "recipes"
+    (beside / "over").mkdir(parents=True)
+    (beside / "setup").write_text("#!/bin/sh\n")
+    (tmp_path / "key.gpg").touch()
+    (beside / "r.yaml").write_text(
+        "name: a\nsuite: s\npackages: [bash]\noverrides: [over]\nscripts: [setup]\nkeyring: [../key.gpg]\n"
+    )
+    recipe = read(str(beside / "r.yaml"))
+    assert recipe.overrides == (str(beside / "over"),)
+    assert recipe.scripts == (str(beside / "setup"),)
+    assert recipe.keyring == (str(tmp_path / "key.gpg"),)
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ("overrides: [none]", "overrides: {}/none is no directory"),
+        ("overrides: [r.yaml]", "overrides: {}/r.yaml is no directory"),
+        ("keyring: [none]", "keyring: {}/none is no file"),
+        ("scripts: [none]", "scripts: {}/none cannot be read: No such file or directory"),
+        ("scripts: [plain]", "scripts: {}/plain does not begin with #!"),
+    ],
+)
+def test_a_recipes_own_files_must_be_what_they_are_for(tmp_path: Path, line: str, fault: str) -> None:
+    (tmp_path / "plain").write_text("echo\n")
+    (tmp_path / "r.yaml").write_text(f"name: a\nsuite: s\npackages: [bash]\n{line}\n")
+    with pytest.raises(BadInput) as caught:
+        read(str(tmp_path / "r.yaml"))
+    assert fault.format(tmp_path) in caught.value.what
+
+
+def test_a_mirror_given_with_the_command_takes_the_place_of_the_recipes(tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text("name: a\nsuite: s\npackages: [bash]\nmirror: http://one/d\n")
+    assert read(str(tmp_path / "r.yaml"), mirror="http://two/d").mirror == "http://two/d"
 
 
 def test_every_fault_is_told_at_once() -> None:
