@@ -3,7 +3,7 @@
 import shlex
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol, TextIO
@@ -65,26 +65,30 @@ def _bootstrap(recipe: Recipe, tree: Tree, phases: Phases, log: TextIO) -> tuple
         if package := build_tools.failed_script_of(line):
             failed.append(package)
 
-    commands = build_tools.bootstrap(recipe, str(tree.root))
+    with _tool_room(recipe, tree) as brought:
+        for argv in build_tools.bootstrap(recipe, str(tree.root)):
+            with _known_as(argv):
+                process.stream(brought(argv), on_line)
+    return tuple(dict.fromkeys(failed))
+
+
+@contextmanager
+def _tool_room(recipe: Recipe, tree: Tree) -> Iterator[Callable[[Sequence[str]], tuple[str, ...]]]:
+    """What a bootstrap's commands are brought in by. Debian's tools mount what they need themselves."""
     if not recipe.tool.rpm:
-        for argv in commands:
-            process.stream(contained(argv), on_line)
-        return ()
-    # rpm reads where its database is from the home directory, and its packages' scripts want /dev and /proc.
+        yield contained
+        return
+    # rpm reads where its database is from the home directory; its packages' scripts want /dev and /proc.
     with tempfile.TemporaryDirectory(prefix="imaged-") as home, chroot.surroundings(tree):
         Path(home, ".rpmmacros").write_text(build_tools.RPM_MACROS)
-        for argv in commands:
-            process.stream(chroot.beside(tree, argv, {**_ENVIRONMENT, "HOME": home}), on_line)
-    return tuple(dict.fromkeys(failed))
+        yield lambda argv: chroot.beside(tree, argv, {**_ENVIRONMENT, "HOME": home})
 
 
 def _carry_out(tree: Tree, steps: Sequence[BuildStep], phases: Phases, log: TextIO) -> None:
     def run(step: RunInTarget) -> None:
         log.write(f"+ {shlex.join(step.argv)}\n")
-        try:
+        with _known_as(step.argv):
             done = process.run(chroot.inside(tree, step.argv, _ENVIRONMENT), stdin=step.stdin, timeout=step.timeout)
-        except CommandFailed as error:
-            raise _in_tree(error, step.argv) from None
         log.write(done.output + done.errors)
 
     for step in steps:
@@ -109,16 +113,19 @@ def _run_script(tree: Tree, source: Path, log: TextIO) -> None:
     at.chmod(0o700)
     on_line(f"+ {source}")
     try:
-        process.stream(chroot.inside(tree, (f"/{at.name}",), _ENVIRONMENT), on_line)
-    except CommandFailed as error:
-        raise _in_tree(error, (str(source),)) from None
+        with _known_as((str(source),)):
+            process.stream(chroot.inside(tree, (f"/{at.name}",), _ENVIRONMENT), on_line)
     finally:
         at.unlink()
 
 
-def _in_tree(error: CommandFailed, argv: Sequence[str]) -> CommandFailed:
+@contextmanager
+def _known_as(argv: Sequence[str]) -> Iterator[None]:
     """People know the program, not how it was brought into the tree."""
-    return CommandFailed(error.what, where=shlex.join(argv), hint=error.hint)
+    try:
+        yield
+    except CommandFailed as error:
+        raise CommandFailed(error.what, where=shlex.join(argv), hint=error.hint) from None
 
 
 def _paths(source: Path) -> Iterator[str]:

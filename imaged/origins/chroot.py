@@ -15,7 +15,7 @@ _RESOLVERS = Path("/etc/resolv.conf")
 _NO_RESOLVERS = "# The server's own list is shown here while somebody is inside.\n"
 _NO_DAEMONS = "#!/bin/sh\n# No daemon starts in an image.\nexit 101\n"  # README.policy-rc.d of init-system-helpers
 _POLICY = "/usr/sbin/policy-rc.d"
-_MOUNT_POINTS = ("/proc", "/sys", "/dev", "/run", "/tmp")
+_MOUNT_POINTS = {"/proc": 0o555, "/sys": 0o555, "/dev": 0o755, "/run": 0o755, "/tmp": 0o1777}
 
 # Constant: every name travels as an argument. A /dev of its own, as containers have: no package script finds the
 # server's disks (Debian's grub-pc would write to them). /dev/pts is the server's, so that ttyname(3) finds our
@@ -24,7 +24,9 @@ _MOUNT_POINTS = ("/proc", "/sys", "/dev", "/run", "/tmp")
 _SURROUND = r"""set -e
 proc=$1 sys=$2 dev=$3 run=$4 tmp=$5 resolv=$6 policy=$7; shift 7
 mount -t proc -o nosuid,nodev,noexec proc "$proc"
-mount -t sysfs -o ro,nosuid,nodev,noexec sysfs "$sys"
+if [ "$sys" ]; then
+  mount -t sysfs -o ro,nosuid,nodev,noexec sysfs "$sys"
+fi
 mount -t tmpfs -o mode=0755,nosuid tmpfs "$dev"
 mkdir "$dev/pts"
 mkdir -m 1777 "$dev/shm"
@@ -41,9 +43,12 @@ ln -s fd/2 "$dev/stderr"
 mount -t tmpfs -o mode=0755,nosuid,nodev tmpfs "$run"
 mkdir -m 1777 "$run/lock"
 mount -t tmpfs -o mode=1777,nosuid,nodev tmpfs "$tmp"
-if [ "$resolv" ]; then
-  mkdir -p "${resolv%/*}"
-  [ -e "$resolv" ] || : > "$resolv"
+case $resolv in
+  "$run"/*)
+    mkdir -p "${resolv%/*}"
+    : > "$resolv"
+esac
+if [ -e "$resolv" ]; then
   mount --bind -o ro /etc/resolv.conf "$resolv"
 fi
 if [ "$policy" ]; then
@@ -75,8 +80,8 @@ def surroundings(tree: Tree) -> Iterator[None]:
     Raises Conflict when something other than a directory is where /proc, /dev and so on belong.
     """
     tidy(tree)
-    for path in _MOUNT_POINTS:
-        at = _directory(tree, path)
+    for path, mode in _MOUNT_POINTS.items():
+        at = _directory(tree, path, mode)
         if at is None or not at.is_dir():
             raise Conflict("is no directory, so that nothing can be mounted there", where=path)
     if tree.exists("/usr/bin/dpkg"):
@@ -103,12 +108,19 @@ def inside(tree: Tree, argv: Sequence[str], env: Mapping[str, str] = ENVIRONMENT
 
     Valid within ``surroundings``. However it ends, or we do, its mounts and everything that it started end with it.
     """
-    return _surrounded(tree, ("chroot", str(tree.root), *argv), env)
+    points = [_at(tree, path) for path in _MOUNT_POINTS]
+    resolvers = _at(tree, "/etc/resolv.conf") if _RESOLVERS.exists() else ""
+    policy = _at(tree, _POLICY) if tree.exists(_POLICY) else ""
+    return _surrounded((*points, resolvers, policy), env, ("chroot", str(tree.root), *argv))
 
 
 def beside(tree: Tree, argv: Sequence[str], env: Mapping[str, str]) -> tuple[str, ...]:
-    """``argv`` with our own root, while ``tree`` is mounted as for ``inside``: package tools that work from outside."""
-    return _surrounded(tree, argv, env)
+    """``argv`` with our own root, while ``tree`` has its mounts: package tools that work from outside.
+
+    No /sys: rpm sets the modes of all directories that a package has, and that one's is not to be set.
+    """
+    points = ["" if path == "/sys" else _at(tree, path) for path in _MOUNT_POINTS]
+    return _surrounded((*points, "", ""), env, argv)
 
 
 def shell(tree: Tree) -> tuple[str, ...]:
@@ -129,18 +141,20 @@ def for_terminal(tree: Tree, name: str) -> dict[str, str]:
     return {**ENVIRONMENT, **told, "PS1": f"({name}) # ", "PROMPT_COMMAND": prompt}
 
 
-def _surrounded(tree: Tree, argv: Sequence[str], env: Mapping[str, str]) -> tuple[str, ...]:
-    points = tuple(str(tree.locate(path) or "") for path in _MOUNT_POINTS)
-    resolv = str(tree.locate("/etc/resolv.conf") or "") if _RESOLVERS.exists() else ""
-    policy = str(tree.locate(_POLICY) or "") if tree.exists(_POLICY) else ""
+def _surrounded(mounts: Sequence[str], env: Mapping[str, str], argv: Sequence[str]) -> tuple[str, ...]:
     pairs = (f"{key}={value}" for key, value in env.items())
-    return contained(("sh", "-c", _SURROUND, "enter", *points, resolv, policy, *pairs, *argv))
+    return contained(("sh", "-c", _SURROUND, "enter", *mounts, *pairs, *argv))
 
 
-def _directory(tree: Tree, path: str) -> Path | None:
+def _at(tree: Tree, path: str) -> str:
+    return str(tree.locate(path) or "")
+
+
+def _directory(tree: Tree, path: str, mode: int) -> Path | None:
     at = tree.locate(path)
     if at is not None and not at.exists():
-        at.mkdir(parents=True, mode=0o755)
+        at.mkdir(parents=True)
+        at.chmod(mode)
     return at
 
 

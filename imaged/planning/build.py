@@ -54,7 +54,7 @@ if [ "$at" != {RPM_DATABASE} ]; then
   mkdir -p "${{at%/*}}"
   mv {RPM_DATABASE} "$at"
 fi
-rpm --rebuilddb
+rpmdb --rebuilddb
 """
 
 

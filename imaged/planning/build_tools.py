@@ -94,7 +94,7 @@ def _zypper(recipe: Recipe, tree: str) -> tuple[str, ...]:
     return (
         "sh", "-c", _ZYPPER, "zypper",
         "zypper", "--root", tree, "--non-interactive", "--releasever", recipe.suite, *trust, *repositories,
-        "install", "--no-recommends", "--auto-agree-with-licenses", *packages(recipe),
+        "install", "--no-recommends", "--download-in-advance", "--auto-agree-with-licenses", *packages(recipe),
     )  # fmt: skip
 
 

@@ -101,7 +101,7 @@ def test_the_images_own_rpm_gets_its_database_before_anything_else() -> None:
     first = finish_steps(RPM)[0]
     assert isinstance(first, RunInTarget)
     assert first.argv[:2] == ("sh", "-c")
-    assert "rpm --rebuilddb" in first.argv[2]
+    assert "rpmdb --rebuilddb" in first.argv[2]
     assert finish_steps(evolve(RPM, packages=("kernel",)))[0] == CheckFile("/usr/share/zoneinfo/Etc/UTC")
 
 

@@ -124,7 +124,15 @@ def test_dnf(recipe: Recipe, expected: tuple[str, ...]) -> None:
 
 
 ZYPPER = ("zypper", "--root", "/t", "--non-interactive", "--releasever", "15.6")
-ZYPPER_PACKAGES = ("--no-recommends", "--auto-agree-with-licenses", "kernel", "bash", "NetworkManager", "timezone")
+ZYPPER_PACKAGES = (
+    "--no-recommends",
+    "--download-in-advance",
+    "--auto-agree-with-licenses",
+    "kernel",
+    "bash",
+    "NetworkManager",
+    "timezone",
+)
 
 
 def test_zypper_without_signatures() -> None:
