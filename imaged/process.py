@@ -36,15 +36,16 @@ def run(
     cwd: Path | None = None,
     timeout: float | None = None,
     check: bool = True,
+    errors: str = "replace",
 ) -> Completed:
     """Run ``argv`` (never a shell string) to its end.
 
-    ``env`` is added to ours. Raises CommandFailed when it cannot start, takes longer than ``timeout`` seconds, or,
+    ``env`` is added to ours. ``errors`` says what becomes of output that is not UTF-8 (codecs, Error Handlers). Raises CommandFailed when it cannot start, takes longer than ``timeout`` seconds, or,
     with ``check``, ends with anything but 0.
     """
     try:
         done = subprocess.run(
-            tuple(argv), input=stdin, capture_output=True, text=True, errors="replace", cwd=cwd, timeout=timeout,
+            tuple(argv), input=stdin, capture_output=True, text=True, errors=errors, cwd=cwd, timeout=timeout,
             env=_environment(env), check=False, stdin=subprocess.DEVNULL if stdin is None else None,
         )  # fmt: skip
     except FileNotFoundError:
@@ -65,8 +66,12 @@ def stream(
     *,
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
-) -> None:
-    """Run ``argv``, handing each line of its output (both streams) to ``on_line``. Raises CommandFailed."""
+    check: bool = True,
+) -> int:
+    """Run ``argv``, handing each line of its output (both streams) to ``on_line``; how it ended, below 0 by a signal.
+
+    Raises CommandFailed when it cannot start and, with ``check``, when it ends with anything but 0.
+    """
     try:
         child = subprocess.Popen(
             tuple(argv), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -84,8 +89,9 @@ def stream(
         except BaseException:
             _end(child)
             raise
-    if child.returncode:
+    if child.returncode and check:
         raise failure(argv, child.returncode, "".join(last))
+    return child.returncode
 
 
 def start(argv: Sequence[str], *, output: Path, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:

@@ -1,0 +1,262 @@
+"""``imaged getimage``: a golden image from a running machine."""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+import click
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+from imaged.cli.context import Context
+from imaged.model.capture import Golden, GoldenFacts
+from imaged.model.codec import to_plain
+from imaged.model.errors import BadInput, Denied, ImagedError
+from imaged.model.image import Version
+from imaged.model.names import DEFAULT_CHANNEL, channel_name, image_name, layout_name
+from imaged.model.size import format_size
+from imaged.origins import golden as origin
+from imaged.origins.golden import Client
+from imaged.planning.capture import CapturePlan, Wishes, plan
+from imaged.planning.capture_layout import draft
+from imaged.planning.capture_rsync import Change
+from imaged.planning.capture_show import changing_text, dry_run_text
+from imaged.planning.excludes import ALWAYS, DEFAULT, Kind
+from imaged.planning.rsync_filter import admin_rule, admin_rules
+from imaged.store import durable
+from imaged.store.images import Images, Working
+from imaged.store.tree import Tree
+
+_KINDS = [kind.value for kind in Kind]
+
+
+@click.command("getimage")
+@click.argument("host")
+@click.option("--image", "name", required=True, help="Name of the image; a new version if it is there already.")
+@click.option("--channel", default=DEFAULT_CHANNEL, show_default=True, help="The channel to move to the new version.")
+@click.option(
+    "--exclude", "rules", multiple=True, metavar="P",
+    help="Leave out what rsync's pattern P matches; '+ P' takes it after all. May be given again; the first wins.",
+)  # fmt: skip
+@click.option(
+    "--exclude-file", "files", multiple=True, type=click.Path(path_type=Path, dir_okay=False),
+    help="A file of such patterns, one in a line. May be given again.",
+)  # fmt: skip
+@click.option(
+    "--no-default-excludes", "taken", multiple=True, type=click.Choice([*_KINDS, "all"]), metavar="KIND",
+    help=f"Take a kind that is left out: {', '.join(k for k in _KINDS if Kind(k) in DEFAULT - ALWAYS)}, or all.",
+)  # fmt: skip
+@click.option(
+    "--exclude-kind", "left", multiple=True, type=click.Choice(_KINDS), metavar="KIND",
+    help=f"Leave out a kind that is taken: {', '.join(k for k in _KINDS if Kind(k) not in DEFAULT)}.",
+)  # fmt: skip
+@click.option("--layout", help="Name of the disk layout to draft; the image's name without it.")
+@click.option("--update-layout", is_flag=True, help="Draft it anew, over the one that is there.")
+@click.option("--ssh-user", default="", help="Log in as this user (root without it, unless your ssh_config says more).")
+@click.option("--ssh-port", type=click.IntRange(1, 65535), help="Where its sshd listens.")
+@click.option("--ssh-option", "options", multiple=True, metavar="KEY=VALUE", help="Any option of ssh_config(5).")
+@click.option("--sudo", is_flag=True, help="That user is not root but may use sudo without a password.")
+@click.option("--daemon", is_flag=True, help="Not by ssh: HOST runs what `imaged prepareclient` printed.")
+@click.option("--dry-run", "-n", is_flag=True, help="Only list what would be captured, what left out, and why.")
+@click.pass_obj
+def command(
+    context: Context, host: str, name: str, channel: str, rules: tuple[str, ...], files: tuple[Path, ...],
+    taken: tuple[str, ...], left: tuple[str, ...], layout: str | None, update_layout: bool, ssh_user: str,
+    ssh_port: int | None, options: tuple[str, ...], sudo: bool, daemon: bool, dry_run: bool,
+) -> None:  # fmt: skip
+    """Capture the running machine HOST as the next version of an image. Nothing is changed there.
+
+    HOST needs rsync and a shell, and root must be able to log in by ssh ([USER@]HOST; or see --sudo). rsync://HOST:PORT
+    is a machine where `imaged prepareclient` opened a daemon. Run it again to capture again: only what changed is
+    moved. What was interrupted goes on where it stopped.
+    """
+    image_name(name)
+    channel_name(channel)
+    target = layout_name(layout or name)
+    golden = _golden(host, ssh_user, ssh_port, options, sudo=sudo, daemon=daemon)
+    wishes = Wishes(_kinds(taken, left), _rules(rules, files))
+    if os.geteuid() != 0:
+        raise Denied("only root can make an image: its files belong to many users", hint="Run it with sudo.")
+    os.umask(0o022)
+    images = Images(context.state.images)
+    with _log(context.state.logs, name) as log, _explained(log), origin.reach(golden, _noting(log)) as client:
+        facts = client.facts()
+        captured = plan(facts, wishes)
+        last = images.versions(name)[-1:]
+        against = images.tree(last[0]) if last else None
+        if dry_run:
+            compared = client.compare(captured, against or client.scratch / "nothing", hidden=True)
+            click.echo(
+                dry_run_text(golden, facts, captured, compared.changes, compared.hidden, last[0].ref if last else "")
+            )
+            return
+        version, changing = _capture(client, facts, captured, images, name, against)
+        images.publish(version, channel)
+        client.end()
+        drafted = _draft(context.state.layouts, target, draft(facts, captured, name), again=update_layout)
+        _tell(version, channel, captured, changing, drafted, log.name)
+
+
+def _golden(host: str, user: str, port: int | None, options: tuple[str, ...], *, sudo: bool, daemon: bool) -> Golden:
+    """``rsync://HOST[:PORT]``, ``USER@HOST`` or ``HOST``."""
+    if host.startswith("rsync://") or daemon:
+        if user or options or sudo:
+            raise BadInput("a daemon is not reached by ssh", hint="Leave out the options of ssh.")
+        rest = host.removeprefix("rsync://").split("/")[0]
+        found, colon, number = rest.rpartition(":")
+        if rest.endswith("]") or not colon or (found.count(":") and not found.startswith("[")):
+            found, number = rest, ""
+        if number and not (number.isascii() and number.isdigit() and 0 < int(number) < 65536):
+            raise BadInput(f"{number!r} is not a port", hint="Write it like rsync://node1:8730.")
+        return Golden(found.strip("[]"), port=int(number or port or 8730), daemon=True)
+    before, _, after = host.rpartition("@")
+    for option in options:
+        if not option.partition("=")[2]:
+            raise BadInput(f"{option!r} is no option of ssh", hint="Write it like --ssh-option IdentityFile=/root/key.")
+    return Golden(after, user or before, port or 0, options, sudo)
+
+
+def _kinds(taken: tuple[str, ...], left: tuple[str, ...]) -> frozenset[Kind]:
+    kinds = frozenset[Kind]() if "all" in taken else DEFAULT - {Kind(each) for each in taken}
+    return kinds | {Kind(each) for each in left}
+
+
+def _rules(given: tuple[str, ...], files: tuple[Path, ...]) -> tuple[str, ...]:
+    """Those of the command line first."""
+    rules = [admin_rule(rule) for rule in given]
+    for path in files:
+        try:
+            text = path.read_bytes().decode("utf-8", "surrogateescape")
+        except OSError as error:
+            raise BadInput(error.strerror or str(error), where=str(path)) from None
+        rules += admin_rules(text, where=str(path))
+    return tuple(rules)
+
+
+def _capture(
+    client: Client, facts: GoldenFacts, captured: CapturePlan, images: Images, name: str, last: Path | None
+) -> tuple[Version, tuple[Change, ...]]:
+    with images.working(name, resume=True) as working, _Progress(captured) as progress:
+        progress.begin("go on with what was interrupted" if working.resumed else "transfer")
+        changing = client.capture(captured, working, last, progress.seen)
+        origin.finish(Tree(working.tree))
+        _record(working, client.golden, facts, captured)
+        progress.begin("seal")
+        version = images.seal(
+            working, origin=f"capture of {facts.hostname} ({client.golden})", on_hashed=progress.hashed
+        )
+    return version, changing
+
+
+def _record(working: Working, golden: Golden, facts: GoldenFacts, captured: CapturePlan) -> None:
+    """``capture.json`` beside the manifest: what the golden client was, and what was taken of it."""
+    record = {"golden": str(golden), "facts": to_plain(facts), "plan": to_plain(captured)}
+    durable.write_file(working.directory / "capture.json", json.dumps(record, indent=2, sort_keys=True) + "\n")
+
+
+def _draft(directory: Path, name: str, text: str, *, again: bool) -> Path | None:
+    """Where the layout was written; None where one is that people may have changed."""
+    path = directory / f"{name}.yaml"
+    if path.exists() and not again:
+        return None
+    directory.mkdir(parents=True, exist_ok=True)
+    durable.write_file(path, text)
+    return path
+
+
+def _tell(
+    version: Version, channel: str, captured: CapturePlan, changing: tuple[Change, ...], drafted: Path | None, log: str
+) -> None:
+    click.echo(
+        f"{version.ref} is {channel} now: {format_size(version.bytes)} in {version.entries} entries, "
+        f"{version.facts.os_name or 'unknown system'}, {version.facts.arch}"
+    )
+    if drafted:
+        click.echo(f"A disk layout was drafted from its disks: {drafted}. Read it before you use it.")
+    for warning in captured.warnings:
+        click.echo(f"Warning: {warning}.", err=True)
+    if changing:
+        click.echo(changing_text(changing, log), err=True)
+
+
+def _noting(log: TextIO) -> Callable[[str], None]:
+    def note(line: str) -> None:
+        log.write(line + "\n")
+
+    return note
+
+
+@contextmanager
+def _explained(log: TextIO) -> Iterator[None]:
+    """The whole story is in the log."""
+    try:
+        yield
+    except ImagedError as error:
+        log.write(f"{error}\n")
+        raise
+    except OSError as error:  # a full disk, above all
+        log.write(f"{error}\n")
+        raise ImagedError(
+            error.strerror or str(error), where=str(error.filename or ""), hint=f"The whole log: {log.name}"
+        ) from None
+
+
+@contextmanager
+def _log(directory: Path, name: str) -> Iterator[TextIO]:
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / f"getimage-{name}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.log"
+    with path.open("w", encoding="utf-8", errors="backslashreplace", buffering=1) as log:
+        yield log
+
+
+class _Progress:
+    """Paths that were moved and files that were hashed, on a terminal; else one line as each phase begins."""
+
+    def __init__(self, captured: CapturePlan) -> None:
+        self._console = Console(stderr=True)
+        columns = (SpinnerColumn(finished_text="✓"), TextColumn("{task.description:<12}"), TimeElapsedColumn())
+        self._progress = Progress(*columns, TextColumn("{task.fields[detail]}"), console=self._console)
+        self._expected = captured.inodes
+        self._task: TaskID | None = None
+        self._count = 0
+
+    def __enter__(self) -> "_Progress":
+        if self._console.is_terminal:
+            self._progress.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._finish()
+        self._progress.stop()
+
+    def begin(self, name: str) -> None:
+        """The phase before is done."""
+        self._finish()
+        self._count = 0
+        if self._console.is_terminal:
+            self._task = self._progress.add_task(name, total=1, detail="")
+        else:
+            self._console.print(f"{name} ...", highlight=False)
+
+    def seen(self, _: Change) -> None:
+        """One more path was moved."""
+        self._count += 1
+        self._show(f"{self._count} paths" + (f" (there are about {self._expected})" if self._expected else ""))
+
+    def hashed(self, more: int) -> None:
+        """So many more files are hashed."""
+        self._count += more
+        self._show(f"{self._count} files")
+
+    def _show(self, detail: str) -> None:
+        if self._task is not None:
+            self._progress.update(self._task, detail=detail)
+
+    def _finish(self) -> None:
+        if self._task is not None:
+            self._progress.update(self._task, completed=1, detail="")

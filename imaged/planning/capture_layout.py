@@ -1,0 +1,163 @@
+"""Drafts a disk layout from the disks of a golden client: generic, for disks of other sizes and other makers. Pure.
+
+What a layout cannot say (RAID, LVM, LUKS, subvolumes) becomes plain partitions, and a comment says so.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from attrs import frozen
+
+from imaged.model.capture import Block, GoldenFacts
+from imaged.model.size import GIB, MIB, format_size
+from imaged.planning.capture import CapturePlan, Kept
+
+_FS = {"ext4": "ext4", "ext3": "ext4", "ext2": "ext4", "xfs": "xfs", "btrfs": "btrfs", "vfat": "vfat", "msdos": "vfat"}
+_ESPS = ("/boot/efi", "/efi")
+_MATCH = "bus: [nvme, virtio, sata, sas, mmc, other]"
+_LEAST = 256 * MIB
+_ROOM = 115  # percent of what is used, as planning.sizes takes
+
+
+@frozen
+class _Part:
+    """``size`` is the golden client's own; 0 where it could not tell."""
+
+    kept: Kept
+    fs: str
+    size: int
+    disks: tuple[str, ...]
+
+
+def draft(facts: GoldenFacts, plan: CapturePlan, image: str) -> str:
+    """The text of a layout file, with comments for people. ``planning.layout.read`` takes it."""
+    parts = list(_parts(facts, plan))
+    disks = {block.name: block for block in facts.blocks if not block.parents and block.kind == "disk"}
+    root = next(part for part in parts if part.kept.at == "/")
+    first = [part for part in parts if _with_root(part, root)]
+    rest = [part for part in parts if part not in first]
+    lines = [
+        f"# Drafted from the disks of {facts.hostname or 'a golden client'} when {image} was captured. "
+        "Every key: docs/layouts.md.",
+        *(f"# {note}" for note in _notes(facts, plan, disks)),
+        "version: 1",
+        "disks:",
+        *_disk("os", first, facts, system=True, others=bool(rest)),
+    ]
+    grouped: dict[tuple[str, ...], list[_Part]] = {}
+    for part in rest:
+        grouped.setdefault(part.disks, []).append(part)
+    for number, group in enumerate(grouped.values(), start=1):
+        lines += _disk(f"data{number}", group, facts, system=False, others=True)
+    return "\n".join([*lines, "boot: {firmware: auto}"]) + "\n"
+
+
+def _parts(facts: GoldenFacts, plan: CapturePlan) -> Iterator[_Part]:
+    """Kept filesystems, each once: subvolumes of one are directories of one partition."""
+    numbers = {mount.at: mount.device for mount in facts.mounts}
+    sources: dict[str, None] = {}
+    for kept in plan.kept:
+        if kept.source.startswith("subvolume ") or (kept.fstype == "btrfs" and kept.source in sources):
+            continue
+        sources.setdefault(kept.source)
+        block = _block(facts, numbers.get(kept.at, ""), kept.source)
+        size = block.size if block else facts.space[kept.at].size if kept.at in facts.space else 0
+        yield _Part(kept, _FS.get(kept.fstype, "ext4"), size, tuple(sorted(_below(facts, block))) if block else ())
+
+
+def _block(facts: GoldenFacts, number: str, source: str) -> Block | None:
+    """btrfs has device numbers of its own, so there the source's name must do."""
+    name = source.rpartition("/")[2]
+    return next((each for each in facts.blocks if each.number == number or each.name == name), None)
+
+
+def _below(facts: GoldenFacts, block: Block) -> Iterator[str]:
+    """The whole disks that a device lies on."""
+    if not block.parents:
+        yield block.name
+    for parent in block.parents:
+        for each in facts.blocks:
+            if each.name == parent and each is not block:
+                yield from _below(facts, each)
+
+
+def _with_root(part: _Part, root: _Part) -> bool:
+    at = part.kept.at
+    return (
+        not part.disks or not root.disks or bool(set(part.disks) & set(root.disks)) or at in ("/boot", *_ESPS, "/usr")
+    )
+
+
+def _notes(facts: GoldenFacts, plan: CapturePlan, disks: dict[str, Block]) -> Iterator[str]:
+    for disk in disks.values():
+        shown = ", ".join(part for part in (disk.model, disk.table, f"{format_size(disk.size)}") if part)
+        yield f"It had /dev/{disk.name} ({shown})."
+    kinds = {block.kind for block in facts.blocks}
+    flat = [
+        name
+        for name, found in (
+            ("RAID", any(kind.startswith("raid") or kind == "md" for kind in kinds)),
+            ("LVM", "lvm" in kinds or "dm" in kinds),
+            ("LUKS", "crypt" in kinds),
+        )
+        if found
+    ]
+    if flat:
+        yield f"Its {', '.join(flat)} is not part of layouts yet: what lay there is plain partitions here."
+    if sum(kept.fstype == "btrfs" for kept in plan.kept) > 1:
+        yield "Its btrfs subvolumes are plain directories here."
+
+
+def _disk(name: str, parts: Sequence[_Part], facts: GoldenFacts, *, system: bool, others: bool) -> Iterator[str]:
+    rows = list(_system_rows(parts, facts)) if system else []
+    total = sum(part.size for part in parts) or 1
+    rows += [_row(part, total) for part in parts if part.kept.at not in _ESPS or part.fs != "vfat"]
+    least = sum(_least(part) for part in parts) + (GIB if system else 0)
+    yield f"  - id: {name}"
+    if others:
+        yield "    # More than one disk: say here which is which, by size, bus, model or path."
+    pick = "smallest" if system else "largest"
+    yield f'    match: {{{_MATCH}, size: ">={-(-least // GIB)}G", pick: {pick}}}'
+    yield "    label: gpt"
+    yield "    partitions:"
+    yield from (f"      - {{{row}}}" for row in rows)
+
+
+def _system_rows(parts: Sequence[_Part], facts: GoldenFacts) -> Iterator[str]:
+    """What makes it start by either firmware, and swap."""
+    yield "id: bios, role: bios_grub"
+    esp = next((part for part in parts if part.kept.at in _ESPS and part.fs == "vfat"), None)
+    if esp or facts.firmware == "uefi":
+        size = max(512 * MIB, _rounded(esp.size) if esp else 0)
+        at = esp.kept.at if esp else "/boot/efi"
+        yield f"id: esp, role: esp, size: {_shown(size)}, fs: vfat, mount: {at}, options: umask=0077"
+    swap = sum(each.size for each in facts.swaps)
+    if swap:
+        most = max(_rounded(swap), GIB)
+        yield f"id: swap, role: swap, size: {{min: 256M, max: {_shown(most)}, weight: 1, cap: ram}}, priority: 10"
+
+
+def _row(part: _Part, total: int) -> str:
+    at = part.kept.at
+    role = {"/": "root", "/boot": "boot"}.get(at, "esp" if at == "/boot/efi" else "data")
+    name = {"/": "root"}.get(at, at.strip("/").replace("/", "-"))
+    name = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "-_") else "_" for letter in name)[:36]
+    name = name if name[:1].isalnum() else f"d{name}"[:36]
+    if role == "boot":
+        size = _shown(max(GIB // 2, _rounded(part.size), _least(part)))
+    else:
+        size = f"{{min: {_shown(_least(part))}, weight: {max(1, part.size * 1000 // total)}}}"
+    return f"id: {name}, role: {role}, size: {size}, fs: {part.fs}, mount: {at}"
+
+
+def _least(part: _Part) -> int:
+    least = 512 * MIB if part.fs == "xfs" else _LEAST
+    return max(least, _rounded(part.kept.used * _ROOM // 100))
+
+
+def _rounded(size: int) -> int:
+    """Up to 64 MiB, so that people read round numbers."""
+    return -(-size // (64 * MIB)) * 64 * MIB
+
+
+def _shown(size: int) -> str:
+    return f"{size // GIB}G" if size % GIB == 0 else f"{size // MIB}M"
