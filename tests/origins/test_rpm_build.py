@@ -14,6 +14,7 @@ from imaged.model.errors import CommandFailed
 from imaged.model.names import ImageRef
 from imaged.store.images import Images
 from imaged.store.tree import Tree
+from tests.origins.tiny import copy_program, make, write
 
 _TOOLS = ("rpmbuild", "rpmsign", "createrepo_c", "dnf", "zypper", "gpg", "busybox", "systemctl")
 pytestmark = [
@@ -42,7 +43,6 @@ cp -a {source}/. %{{buildroot}}/
 %files
 {files}
 """
-_APPLETS = ("sh", "cat", "chmod", "install", "ln", "ls", "mkdir", "mv", "rm", "touch", "true")
 _RPM_MACROS = "%_dbpath /var/lib/rpm\n%_db_backend sqlite\n"
 
 
@@ -50,12 +50,14 @@ _RPM_MACROS = "%_dbpath /var/lib/rpm\n%_db_backend sqlite\n"
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory of signed packages with its metadata, and ``key.asc`` that goes with it."""
     top = tmp_path_factory.mktemp("rpm")
-    _base(top / "base")
-    _write(top / "kernel/boot/vmlinuz-6.1.0", "kernel")
-    _write(top / "kernel/boot/initramfs-6.1.0.img", "initramfs")
-    _write(top / "kernel/usr/lib/modules/6.1.0/modules.dep", "")
-    _write(top / "kernel/usr/lib/grub/i386-pc/moddep.lst", "normal:")
-    _write(
+    make(top / "base")
+    for program in ("/usr/bin/systemctl", "/usr/sbin/chpasswd"):
+        copy_program(top / "base", program)
+    write(top / "kernel/boot/vmlinuz-6.1.0", "kernel")
+    write(top / "kernel/boot/initramfs-6.1.0.img", "initramfs")
+    write(top / "kernel/usr/lib/modules/6.1.0/modules.dep", "")
+    write(top / "kernel/usr/lib/grub/i386-pc/moddep.lst", "normal:")
+    write(
         top / "NetworkManager/usr/lib/systemd/system/NetworkManager.service",
         "[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n",
     )
@@ -64,46 +66,15 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _package(top, "kernel", "Requires: base", "true")
     _package(top, "NetworkManager", "Requires: base", "exit 7")
     for program in ("/usr/bin/rpm", "/usr/bin/rpmdb"):
-        _program(top / "rpm", program)
+        copy_program(top / "rpm", program)
     for name in ("rpmrc", "platform/x86_64-linux/macros"):
         if Path("/usr/lib/rpm", name).exists():
             (top / "rpm/usr/lib/rpm" / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy("/usr/lib/rpm/" + name, top / "rpm/usr/lib/rpm" / name)
-    _write(top / "rpm/usr/lib/rpm/macros", Path("/usr/lib/rpm/macros").read_text() + _RPM_MACROS)
+    write(top / "rpm/usr/lib/rpm/macros", Path("/usr/lib/rpm/macros").read_text() + _RPM_MACROS)
     _package(top, "rpm", "Requires: base", "true")
     _sign(top)
     return top / "packages"
-
-
-def _base(root: Path) -> None:
-    for name in ("proc", "sys", "dev", "run", "tmp", "root", "var/lib", "etc", "boot", "usr/bin", "usr/sbin"):
-        (root / name).mkdir(parents=True)
-    _write(root / "etc/passwd", "root:x:0:0:root:/root:/bin/sh\n")
-    _write(root / "etc/shadow", "root:!:19000:0:99999:7:::\n")
-    _write(root / "etc/group", "root:x:0:\n")
-    _write(root / "etc/os-release", 'ID=tiny\nVERSION_ID=9\nPRETTY_NAME="Tiny 9"\n')
-    _write(root / "usr/share/zoneinfo/Etc/UTC", "TZif")
-    for program in ("/usr/bin/busybox", "/usr/bin/systemctl", "/usr/sbin/chpasswd"):
-        _program(root, program)
-    for name in ("bin", "sbin", "lib", "lib64"):
-        (root / "usr" / name).mkdir(exist_ok=True)
-        (root / name).symlink_to(f"usr/{name}")
-    for name in _APPLETS:
-        (root / "usr/bin" / name).symlink_to("busybox")
-
-
-def _program(root: Path, path: str) -> None:
-    """A program of this machine with the libraries that it needs, in a root whose /lib is a link to /usr/lib."""
-    listed = subprocess.run(("ldd", path), capture_output=True, text=True, check=True).stdout
-    for each in (path, *re.findall(r"(/lib\S+) \(0x", listed)):
-        at = root / (each if each.startswith("/usr") else f"/usr{each}").lstrip("/")
-        at.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(each, at)
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
 
 
 def _package(top: Path, name: str, tags: str, post: str) -> None:
@@ -112,7 +83,7 @@ def _package(top: Path, name: str, tags: str, post: str) -> None:
         f'{"%dir " if path.is_dir() and not path.is_symlink() else ""}"/{path.relative_to(source)}"'
         for path in sorted(source.rglob("*"))
     ]
-    _write(
+    write(
         top / f"{name}.spec",
         _SPEC.format(name=name, tags=tags, source=source, post=post, files="\n".join(listed)),
     )
@@ -165,10 +136,10 @@ clean: [/usr/share/zoneinfo/Etc/*]
 
 
 def build(site: Path, repository: Path, tool: str, trust: str) -> Result:
-    _write(site / "imaged.yaml", f"address: 127.0.0.1\nstate: {site}/state\n")
-    _write(site / "over/etc/motd", "hello\n")
-    _write(site / "setup", "#!/bin/sh\nset -e\ncat /etc/motd > /root/seen\n: > /dev/null\n")
-    _write(site / "tiny.yaml", RECIPE.format(tool=tool, repository=repository, trust=trust))
+    write(site / "imaged.yaml", f"address: 127.0.0.1\nstate: {site}/state\n")
+    write(site / "over/etc/motd", "hello\n")
+    write(site / "setup", "#!/bin/sh\nset -e\ncat /etc/motd > /root/seen\n: > /dev/null\n")
+    write(site / "tiny.yaml", RECIPE.format(tool=tool, repository=repository, trust=trust))
     argv = ["--settings", str(site / "imaged.yaml"), "buildimage", str(site / "tiny.yaml")]
     return CliRunner().invoke(imaged, argv, standalone_mode=False)
 
