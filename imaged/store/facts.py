@@ -34,6 +34,7 @@ FILES = (
 TEXTS = ("/etc/fstab", "/etc/hosts")
 
 _PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
+_GRUB = ("/usr/lib/grub", "/usr/lib/grub2", "/usr/share/grub2")  # SUSE has the latter two
 _UNIT_DIRS = ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
 _MACHINES = {
     3: "i686",
@@ -59,7 +60,7 @@ def read(tree: Tree) -> ImageFacts:
         os_version=release.get("VERSION_ID", ""),
         os_name=release.get("PRETTY_NAME", ""),
         kernels=_kernels(tree),
-        grub_platforms=tuple(name for name in tree.names("/usr/lib/grub") if _is_platform(tree, name)),
+        grub_platforms=_grub_platforms(tree),
         grub_signed=_is_signed(tree),
         commands=tuple(name for name in COMMANDS if any(tree.exists(f"{path}/{name}") for path in _PATH)),
         units=_enabled(tree),
@@ -119,9 +120,10 @@ def _by_number(version: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.findall(r"\d+|\D+", version)]
 
 
-def _is_platform(tree: Tree, name: str) -> bool:
-    """A directory of GRUB's modules; ``x86_64-efi-signed`` and ``grub-mkconfig_lib`` beside it are none."""
-    return tree.exists(f"/usr/lib/grub/{name}/moddep.lst")
+def _grub_platforms(tree: Tree) -> tuple[str, ...]:
+    """Directories of GRUB's modules; ``x86_64-efi-signed`` and ``grub-mkconfig_lib`` beside them are none."""
+    found = (name for place in _GRUB for name in tree.names(place) if tree.exists(f"{place}/{name}/moddep.lst"))
+    return tuple(sorted(set(found)))
 
 
 def _is_signed(tree: Tree) -> bool:

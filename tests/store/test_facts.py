@@ -90,6 +90,11 @@ GRUB = "usr/lib/grub"
             ("x86_64-efi",),
             False,  # a signed GRUB without a shim starts nowhere
         ),
+        (
+            ["usr/share/grub2/x86_64-efi/moddep.lst", "usr/lib/grub2/i386-pc/moddep.lst"],
+            ("i386-pc", "x86_64-efi"),
+            False,
+        ),
         ([f"{GRUB}/x86_64-efi-signed/grubx64.efi.signed", "usr/lib/shim/shimx64.efi.signed"], (), True),
         ([f"{GRUB}/i386-pc/monitor.txt"], (), False),
     ],
