@@ -41,10 +41,9 @@ def fill(recipe: Recipe, tree: Tree, phases: Phases, log: TextIO) -> tuple[str, 
     with _explained(log):
         phases.begin("start")
         failed = _bootstrap(recipe, tree, phases, log)
-        with chroot.surroundings(tree):
-            phases.begin("finish")
-            laid = tuple(path for source in recipe.overrides for path in _paths(Path(source)))
-            _carry_out(tree, finish_steps(recipe, laid), phases, log)
+        phases.begin("finish")
+        laid = tuple(path for source in recipe.overrides for path in _paths(Path(source)))
+        _carry_out(tree, finish_steps(recipe, laid), phases, log)
         phases.begin("clean")
         _carry_out(tree, (*CLEAN, *last_steps(recipe)), phases, log)
         faults = unfit(facts.read(tree))
@@ -87,7 +86,7 @@ def _tool_room(recipe: Recipe, tree: Tree) -> Iterator[Callable[[Sequence[str]],
 def _carry_out(tree: Tree, steps: Sequence[BuildStep], phases: Phases, log: TextIO) -> None:
     def run(step: RunInTarget) -> None:
         log.write(f"+ {shlex.join(step.argv)}\n")
-        with _known_as(step.argv):
+        with _known_as(step.argv), chroot.surroundings(tree):
             done = process.run(chroot.inside(tree, step.argv, _ENVIRONMENT), stdin=step.stdin, timeout=step.timeout)
         log.write(done.output + done.errors)
 
@@ -113,7 +112,7 @@ def _run_script(tree: Tree, source: Path, log: TextIO) -> None:
     at.chmod(0o700)
     on_line(f"+ {source}")
     try:
-        with _known_as((str(source),)):
+        with _known_as((str(source),)), chroot.surroundings(tree):
             process.stream(chroot.inside(tree, (f"/{at.name}",), _ENVIRONMENT), on_line)
     finally:
         at.unlink()

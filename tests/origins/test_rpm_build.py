@@ -121,6 +121,7 @@ def _run(*argv: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+SCRIPT = "#!/bin/sh\nset -e\ncat /etc/motd /etc/resolv.conf > /root/seen\n: > /dev/null\n"
 RECIPE = """
 name: tiny
 tool: {tool}
@@ -135,10 +136,10 @@ clean: [/usr/share/zoneinfo/Etc/*]
 """
 
 
-def build(site: Path, repository: Path, tool: str, trust: str) -> Result:
+def build(site: Path, repository: Path, tool: str, trust: str, script: str = SCRIPT) -> Result:
     write(site / "imaged.yaml", f"address: 127.0.0.1\nstate: {site}/state\n")
     write(site / "over/etc/motd", "hello\n")
-    write(site / "setup", "#!/bin/sh\nset -e\ncat /etc/motd > /root/seen\n: > /dev/null\n")
+    write(site / "setup", script)
     write(site / "tiny.yaml", RECIPE.format(tool=tool, repository=repository, trust=trust))
     argv = ["--settings", str(site / "imaged.yaml"), "buildimage", str(site / "tiny.yaml")]
     return CliRunner().invoke(imaged, argv, standalone_mode=False)
@@ -159,7 +160,8 @@ def test_an_image_from_rpms(tmp_path: Path, repository: Path, tool: str, trust: 
         ("6.1.0", "/boot/initramfs-6.1.0.img")
     ]
     assert "NetworkManager.service" in version.facts.units
-    assert tree.text("/root/seen") == "hello\n"
+    assert tree.text("/root/seen") == "hello\n" + Path("/etc/resolv.conf").read_text()
+    assert not tree.exists("/etc/resolv.conf")
     assert tree.text("/etc/scriptlet"), "the package's script saw a /proc"
     assert tree.text("/etc/shadow").startswith("root:*:")
     assert "A script of the package NetworkManager-1-1.x86_64 failed" in result.output
@@ -187,4 +189,13 @@ def test_packages_that_somebody_else_signed_are_refused(tmp_path: Path, reposito
     result = build(tmp_path, repository, tool, "keyring: [key.asc]")
     assert isinstance(result.exception, CommandFailed)
     assert re.search("GPG|[Ss]ignature", str(result.exception))
+    assert Images(tmp_path / "state/images").names() == ()
+
+
+def test_a_failed_script_ends_the_build_and_says_its_last_words(tmp_path: Path, repository: Path) -> None:
+    result = build(tmp_path, repository, "dnf", "unsigned: true", "#!/bin/sh\necho no licence\nexit 3\n")
+    assert isinstance(result.exception, CommandFailed)
+    assert result.exception.where == str(tmp_path / "setup")
+    assert result.exception.what == "ended with 3"
+    assert result.exception.hint.startswith("no licence\n  The whole log: ")
     assert Images(tmp_path / "state/images").names() == ()
