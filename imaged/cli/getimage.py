@@ -97,7 +97,12 @@ def command(
         version, changing = _capture(client, facts, captured, images, name, against)
         images.publish(version, channel)
         client.end()
-        drafted = _draft(context.state.layouts, target, draft(facts, captured, name), again=update_layout)
+        drafted = _draft(
+            context.state.layouts,
+            target,
+            draft(facts, captured, name, _held(images, version, captured)),
+            again=update_layout,
+        )
         _tell(version, channel, captured, changing, drafted, log.name)
 
 
@@ -156,6 +161,16 @@ def _record(working: Working, golden: Golden, facts: GoldenFacts, captured: Capt
     """``capture.json`` beside the manifest: what the golden client was, and what was taken of it."""
     record = {"golden": str(golden), "facts": to_plain(facts), "plan": to_plain(captured)}
     durable.write_file(working.directory / "capture.json", json.dumps(record, indent=2, sort_keys=True) + "\n")
+
+
+def _held(images: Images, version: Version, captured: CapturePlan) -> dict[str, int]:
+    """Bytes of the image below each captured mount point, as ``imaged.planning.sizes`` will ask for them."""
+    points = sorted((kept.at for kept in captured.kept), key=len, reverse=True)
+    held = dict.fromkeys(points, 0)
+    for entry in images.entries(version):
+        path = f"/{entry.path}"
+        held[next(at for at in points if path.startswith(at.rstrip("/") + "/"))] += entry.size
+    return held
 
 
 def _draft(directory: Path, name: str, text: str, *, again: bool) -> Path | None:

@@ -15,6 +15,8 @@ from imaged.store.settings import DEFAULT_PATH
 # Verb -> what it does, in the order in which a newcomer needs them. Each is imaged/cli/<verb>.py, loaded when called.
 VERBS = {
     "buildimage": "Build a golden image from a recipe.",
+    "getimage": "Capture a running machine as an image.",
+    "prepareclient": "Print what lets getimage capture a machine without ssh.",
     "enter": "Edit an image: a shell or one command in a working copy.",
     "lsimage": "List images, their versions and channels.",
     "mkramdisk": "Build the boot ramdisk and fetch the boot loaders.",

@@ -1,11 +1,10 @@
 """From what the probe found to what is captured: filesystems, mount points, filter rules. Pure."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from attrs import frozen
 
 from imaged.model.capture import GoldenFacts, Mounted, Space
-from imaged.model.errors import CannotPlan
 from imaged.planning.capture_probe import LOCAL
 from imaged.planning.excludes import ALWAYS, DEFAULT, REASONS, Kind, excludes
 from imaged.planning.rsync_filter import admin_rule, escape, exceptions, takes
@@ -78,7 +77,7 @@ class CapturePlan:
 
 
 def plan(facts: GoldenFacts, wishes: Wishes) -> CapturePlan:
-    """Raises CannotPlan when nothing could be captured."""
+    """What of this client becomes the image. Raises BadInput for a rule that is none."""
     kept, left_out = _sorted_out(facts)
     mounts = [(f"{escape(each.at)}/*", _mount_reason(each)) for each in left_out]
     swaps = [(escape(swap.path), "a swap file") for swap in facts.swaps if swap.is_file]
@@ -87,9 +86,7 @@ def plan(facts: GoldenFacts, wishes: Wishes) -> CapturePlan:
     default = [exclude.rule for exclude in table]
     own = tuple(admin_rule(rule) for rule in wishes.rules)
     rules = (*fixed, *own, *exceptions(own, default), *default)
-    dropped = [each for each in kept if not takes((*fixed, *own), each.at)]
-    if any(each.at == "/" for each in dropped):
-        raise CannotPlan("the rules leave out everything", hint="See --exclude.")
+    dropped = [each for each in kept if not takes((*fixed, *own), each.at)]  # rsync does not filter what it is named
     return CapturePlan(
         kept=tuple(each for each in kept if each not in dropped),
         left_out=(*left_out, *(LeftOut(each.at, each.fstype, "asked for") for each in dropped)),
@@ -111,12 +108,19 @@ def _sorted_out(facts: GoldenFacts) -> tuple[list[Kept], list[LeftOut]]:
     """Mount points in the order of their paths, each either kept or left out."""
     visible = {mount.at: mount for mount in facts.mounts}  # the last one mounted at a place hides those before it
     root = visible.pop("/", None) or Mounted(0, "", "/", "/", "?", "?")
+    reasons = {mount.at: _why_not(mount) for mount in visible.values()}
+    seen = [root]
+    for mount in sorted(visible.values(), key=lambda each: (each.root.count("/"), len(each.root), each.at)):
+        if not reasons[mount.at]:
+            reasons[mount.at] = next((f"shows files of {each.at} again" for each in seen if _same(mount, each)), "")
+        if not reasons[mount.at]:
+            seen.append(mount)
     taken = [root]
     left_out: list[LeftOut] = []
-    for mount in sorted(visible.values(), key=lambda each: each.at.split("/")):
-        reason = _why_not(mount, taken, left_out)
-        if reason:
-            left_out.append(LeftOut(mount.at, mount.fstype, reason))
+    for mount in sorted(visible.values(), key=_place):
+        above = next((f"below {each.at}" for each in left_out if _beneath(mount.at, each.at)), "")
+        if above or reasons[mount.at]:
+            left_out.append(LeftOut(mount.at, mount.fstype, above or reasons[mount.at]))
         else:
             taken.append(mount)
     kept = [_kept(mount, facts.space) for mount in taken]
@@ -129,7 +133,12 @@ def _sorted_out(facts: GoldenFacts) -> tuple[list[Kept], list[LeftOut]]:
             left_out.append(LeftOut(at, "btrfs", "a snapshot"))
         elif (parent.device, inner) not in mounted and not any(_beneath(at, each) for each in gone):
             kept.append(Kept(at, "btrfs", f"subvolume {inner.lstrip('/')} of {parent.source}"))
-    return sorted(kept, key=lambda each: each.at.split("/")), left_out
+    return sorted(kept, key=_place), left_out
+
+
+def _place(each: Mounted | Kept) -> list[str]:
+    """Sorts what is mounted inside another after it."""
+    return each.at.split("/") if each.at != "/" else []
 
 
 def _kept(mount: Mounted, space: dict[str, Space]) -> Kept:
@@ -137,24 +146,18 @@ def _kept(mount: Mounted, space: dict[str, Space]) -> Kept:
     return Kept(mount.at, mount.fstype, mount.source, fill.used, fill.inodes)
 
 
-def _why_not(mount: Mounted, taken: Iterable[Mounted], left_out: Iterable[LeftOut]) -> str:
-    """Empty for a mount that is captured."""
-    for place in left_out:
-        if _beneath(mount.at, place.at):
-            return f"below {place.at}"
+def _why_not(mount: Mounted) -> str:
+    """What the mount itself says; empty for one that may be captured."""
     if mount.fstype not in LOCAL:
         return _KIND_REASONS.get(mount.fstype, "the kernel's own")
     if any(_beneath(mount.at, passing) for passing in _PASSING):
         return "a place for what comes and goes"
     if mount.source.startswith("/dev/loop"):
         return "the file that holds it is captured instead"
-    for other in taken:
-        if _same_files(mount, other):
-            return f"shows files of {other.at} again"
     return ""
 
 
-def _same_files(mount: Mounted, other: Mounted) -> bool:
+def _same(mount: Mounted, other: Mounted) -> bool:
     """Bind mounts. rsync's -x cannot tell them: they are on the same device. Subvolumes of btrfs are on others."""
     if (mount.device, mount.volume) != (other.device, other.volume):
         return False

@@ -3,7 +3,8 @@
 What a layout cannot say (RAID, LVM, LUKS, subvolumes) becomes plain partitions, and a comment says so.
 """
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 
 from attrs import frozen
 
@@ -13,6 +14,7 @@ from imaged.planning.capture import CapturePlan, Kept
 
 _FS = {"ext4": "ext4", "ext3": "ext4", "ext2": "ext4", "xfs": "xfs", "btrfs": "btrfs", "vfat": "vfat", "msdos": "vfat"}
 _ESPS = ("/boot/efi", "/efi")
+_MOUNT = re.compile(r"/|(/[A-Za-z0-9._+@:-]+)+")  # what a layout can say
 _MATCH = "bus: [nvme, virtio, sata, sas, mmc, other]"
 _LEAST = 256 * MIB
 _ROOM = 115  # percent of what is used, as planning.sizes takes
@@ -20,17 +22,21 @@ _ROOM = 115  # percent of what is used, as planning.sizes takes
 
 @frozen
 class _Part:
-    """``size`` is the golden client's own; 0 where it could not tell."""
+    """``size`` is the golden client's own, 0 where it could not tell; ``held`` what must fit, both in bytes."""
 
     kept: Kept
     fs: str
     size: int
+    held: int
     disks: tuple[str, ...]
 
 
-def draft(facts: GoldenFacts, plan: CapturePlan, image: str) -> str:
-    """The text of a layout file, with comments for people. ``planning.layout.read`` takes it."""
-    parts = list(_parts(facts, plan))
+def draft(facts: GoldenFacts, plan: CapturePlan, image: str, held: Mapping[str, int]) -> str:
+    """The text of a layout file, with comments for people. ``planning.layout.read`` takes it.
+
+    ``held`` is what the image holds below each mount point, in bytes; where it is missing, what the client uses counts.
+    """
+    parts = list(_parts(facts, plan, held))
     disks = {block.name: block for block in facts.blocks if not block.parents and block.kind == "disk"}
     root = next(part for part in parts if part.kept.at == "/")
     first = [part for part in parts if _with_root(part, root)]
@@ -51,17 +57,20 @@ def draft(facts: GoldenFacts, plan: CapturePlan, image: str) -> str:
     return "\n".join([*lines, "boot: {firmware: auto}"]) + "\n"
 
 
-def _parts(facts: GoldenFacts, plan: CapturePlan) -> Iterator[_Part]:
+def _parts(facts: GoldenFacts, plan: CapturePlan, held: Mapping[str, int]) -> Iterator[_Part]:
     """Kept filesystems, each once: subvolumes of one are directories of one partition."""
     numbers = {mount.at: mount.device for mount in facts.mounts}
     sources: dict[str, None] = {}
     for kept in plan.kept:
+        if not _MOUNT.fullmatch(kept.at):
+            continue
         if kept.source.startswith("subvolume ") or (kept.fstype == "btrfs" and kept.source in sources):
             continue
         sources.setdefault(kept.source)
         block = _block(facts, numbers.get(kept.at, ""), kept.source)
         size = block.size if block else facts.space[kept.at].size if kept.at in facts.space else 0
-        yield _Part(kept, _FS.get(kept.fstype, "ext4"), size, tuple(sorted(_below(facts, block))) if block else ())
+        disks = tuple(sorted(set(_below(facts, block)))) if block else ()
+        yield _Part(kept, _FS.get(kept.fstype, "ext4"), size, held.get(kept.at, kept.used), disks)
 
 
 def _block(facts: GoldenFacts, number: str, source: str) -> Block | None:
@@ -103,6 +112,9 @@ def _notes(facts: GoldenFacts, plan: CapturePlan, disks: dict[str, Block]) -> It
     ]
     if flat:
         yield f"Its {', '.join(flat)} is not part of layouts yet: what lay there is plain partitions here."
+    for kept in plan.kept:
+        if not _MOUNT.fullmatch(kept.at):
+            yield f"{kept.at!a} is a filesystem there; a layout cannot say that name."
     if sum(kept.fstype == "btrfs" for kept in plan.kept) > 1:
         yield "Its btrfs subvolumes are plain directories here."
 
@@ -151,7 +163,7 @@ def _row(part: _Part, total: int) -> str:
 
 def _least(part: _Part) -> int:
     least = 512 * MIB if part.fs == "xfs" else _LEAST
-    return max(least, _rounded(part.kept.used * _ROOM // 100))
+    return max(least, _rounded(part.held * _ROOM // 100))
 
 
 def _rounded(size: int) -> int:

@@ -311,10 +311,11 @@ def _from_sys(sections: dict[str, list[str]]) -> Iterator[Block]:
         if len(words) < 8:
             continue
         name, number, kind, sectors, parents, rotational, removable, sector = words[:8]
+        model = words[8].strip().removeprefix("-") if len(words) > 8 else ""
         yield Block(
             name=name, number=number, kind=kind, size=_number(sectors, 0) * 512,
             parents=tuple(filter(None, parents.split(","))), fstype=kinds.get(name, {}).get("TYPE", ""),
-            label=kinds.get(name, {}).get("LABEL", ""), model=words[8].strip() if len(words) > 8 else "",
+            label=kinds.get(name, {}).get("LABEL", ""), model=model,
             rotational=rotational == "1", removable=removable == "1", sector=_number(sector, 512),
         )  # fmt: skip
 

@@ -156,7 +156,7 @@ def change(line: str) -> Change | None:
 def hiding(line: str) -> tuple[str, str] | None:
     """``path, pattern`` of something left out, or None."""
     match = _HIDING.fullmatch(line)
-    return (match[1], match[2]) if match else None
+    return (match[1].lstrip("/"), match[2]) if match else None
 
 
 def is_trouble(line: str) -> bool:
