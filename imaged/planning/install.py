@@ -25,10 +25,11 @@ from imaged.model.plan import (
     Unmount,
     WipeDisk,
 )
+from imaged.model.system import PlannedFilesystem, PlannedSwap, System
 from imaged.planning.choose import choose
 from imaged.planning.fixups.checks import checks
 from imaged.planning.fixups.order import BOOTLOADER, FIXUPS, apply
-from imaged.planning.fixups.target import PlannedFilesystem, PlannedSwap, Target
+from imaged.planning.fixups.target import Target
 from imaged.planning.identity import filesystem_uuid, swap_uuid
 from imaged.planning.layout import check
 from imaged.planning.layout_rules import starts_by_bios, starts_by_uefi
@@ -61,14 +62,22 @@ class _Filled:
 
 def plan(node: Node, version: Version, layout: Layout, inventory: Inventory, site: Site) -> InstallPlan:
     """Everything the install of ``version`` on this machine will do. Raises CannotPlan before anything is written."""
+    return plan_with_system(node, version, layout, inventory, site)[0]
+
+
+def plan_with_system(
+    node: Node, version: Version, layout: Layout, inventory: Inventory, site: Site
+) -> tuple[InstallPlan, System]:
+    """The plan, and what it makes of the disks. Raises CannotPlan."""
     check(layout, version.facts, inventory)
     disks = choose(layout, inventory)
     filled = tuple(
         _Filled(spec, disks[spec.id], _place(spec, disks[spec.id], version, inventory)) for spec in layout.disks
     )
-    target = _target(node, version, layout, inventory, site, filled)
+    system = _system(node, version, layout, site, filled)
+    target = target_of(node, version, system, inventory, site)
     chosen = {disk.path for disk in disks.values()}
-    return InstallPlan(
+    install = InstallPlan(
         node=node.name,
         image=version.ref,
         layout=layout.name,
@@ -76,6 +85,12 @@ def plan(node: Node, version: Version, layout: Layout, inventory: Inventory, sit
         lost=tuple(f"{disk}: {disk.contents or 'nothing recognised on it'}" for disk in disks.values()),
         kept=tuple(str(disk) for disk in inventory.disks if disk.path not in chosen),
     )
+    return install, system
+
+
+def target_of(node: Node, version: Version, system: System, inventory: Inventory, site: Site) -> Target:
+    """What fixups may know, at an install and at each update after it."""
+    return Target(node, version.facts, inventory, site.uuid, site.server, system, site.dns, site.domain)
 
 
 def plan_hash(install: InstallPlan) -> str:
@@ -89,9 +104,7 @@ def _place(spec: DiskSpec, disk: Disk, version: Version, inventory: Inventory) -
     return place(spec, disk, needs=needs, memory=inventory.memory)
 
 
-def _target(
-    node: Node, version: Version, layout: Layout, inventory: Inventory, site: Site, filled: tuple[_Filled, ...]
-) -> Target:
+def _system(node: Node, version: Version, layout: Layout, site: Site, filled: tuple[_Filled, ...]) -> System:
     pairs = [(disk, wanted, where) for disk in filled for wanted, where in disk.pairs()]
     formatted = tuple(
         PlannedFilesystem(
@@ -112,12 +125,7 @@ def _target(
         if wanted.role is Role.SWAP
     )
     platforms, firmware = version.facts.grub_platforms, layout.boot.firmware
-    return Target(
-        node=node,
-        facts=version.facts,
-        inventory=inventory,
-        site=site.uuid,
-        server=site.server,
+    return System(
         filesystems=tuple(each for each in formatted if each.mount),
         spare=tuple(each for each in formatted if not each.mount),
         swaps=swaps,
@@ -125,18 +133,22 @@ def _target(
         bios="i386-pc" in platforms and firmware is not BootFirmware.UEFI and starts_by_bios(layout.disks),
         uefi="x86_64-efi" in platforms and firmware is not BootFirmware.BIOS and starts_by_uefi(layout.disks),
         boot=layout.boot,
-        dns=site.dns,
-        domain=site.domain,
+        layout=layout.name,
     )
 
 
 def _phases(target: Target, version: Version, filled: tuple[_Filled, ...]) -> tuple[Phase, ...]:
-    native = sorted((each for each in target.filesystems if each.fs is not Filesystem.VFAT), key=lambda e: e.mount)
-    foreign = sorted((each for each in target.filesystems if each.fs is Filesystem.VFAT), key=lambda e: e.mount)
+    native = sorted(
+        (each for each in target.system.filesystems if each.fs is not Filesystem.VFAT), key=lambda e: e.mount
+    )
+    foreign = sorted((each for each in target.system.filesystems if each.fs is Filesystem.VFAT), key=lambda e: e.mount)
     return (
         Phase("wipe", tuple(WipeDisk(each.disk) for each in filled)),
         Phase("partition", tuple(MakeTable(each.disk, each.spec.label, each.places) for each in filled)),
-        Phase("mkfs", (*_filesystems(target), *(MakeSwap(each.disk, each.number, each.uuid) for each in target.swaps))),
+        Phase(
+            "mkfs",
+            (*_filesystems(target), *(MakeSwap(each.disk, each.number, each.uuid) for each in target.system.swaps)),
+        ),
         Phase("mount", tuple(map(_mount, native))),
         Phase("transfer", _transfer(version, foreign)),
         Phase("fixups", apply(FIXUPS, target)),
@@ -157,7 +169,7 @@ def _filesystems(target: Target) -> tuple[Step, ...]:
             label=each.label,
             config=target.facts.mke2fs_conf if each.fs is Filesystem.EXT4 else "",
         )
-        for each in (*target.filesystems, *target.spare)
+        for each in (*target.system.filesystems, *target.system.spare)
     )
 
 

@@ -12,6 +12,7 @@ from imaged.model.names import ImageRef
 from imaged.model.net import Mac
 from imaged.model.node import Node
 from imaged.model.plan import CheckDevice, CheckFile, KeepSecret, MakeLink, RemovePath, RunInTarget, WriteFile
+from imaged.model.system import PlannedFilesystem, PlannedSwap, System
 from imaged.planning.fixups.boot import grub, initramfs, kernel_command_line, remember_install_disk
 from imaged.planning.fixups.checks import checks
 from imaged.planning.fixups.first_boot import report_up
@@ -20,7 +21,7 @@ from imaged.planning.fixups.network import network
 from imaged.planning.fixups.order import BOOTLOADER, FIXUPS, apply
 from imaged.planning.fixups.quarantine import quarantine
 from imaged.planning.fixups.storage import fstab, resume
-from imaged.planning.fixups.target import PlannedFilesystem, PlannedSwap, Target
+from imaged.planning.fixups.target import Target
 
 SITE = UUID("6f1d0d5e-8f2c-4d0e-9d57-8f5d3f0d1a11")
 MAC = Mac.parse("52:54:00:00:00:01")
@@ -40,17 +41,23 @@ TARGET = Target(
     inventory=Inventory("x86_64", Firmware.UEFI, 2**31, 2, (DISK,), (Nic("eth0", MAC),), boot_mac=MAC),
     site=SITE,
     server="http://10.0.0.1:8080",
-    filesystems=(
-        PlannedFilesystem("/dev/nvme0n1", 2, Filesystem.VFAT, "AAAA-BBBB", "/boot/efi", "umask=0077"),
-        PlannedFilesystem("/dev/nvme0n1", 4, Filesystem.EXT4, "11111111-1111-5111-8111-111111111111", "/"),
+    system=System(
+        filesystems=(
+            PlannedFilesystem("/dev/nvme0n1", 2, Filesystem.VFAT, "AAAA-BBBB", "/boot/efi", "umask=0077"),
+            PlannedFilesystem("/dev/nvme0n1", 4, Filesystem.EXT4, "11111111-1111-5111-8111-111111111111", "/"),
+        ),
+        swaps=(PlannedSwap("/dev/nvme0n1", 3, "22222222-2222-5222-8222-222222222222"),),
+        boot_disks=("/dev/nvme0n1",),
     ),
-    swaps=(PlannedSwap("/dev/nvme0n1", 3, "22222222-2222-5222-8222-222222222222"),),
-    boot_disks=("/dev/nvme0n1",),
 )
 
 
 def with_facts(**changes: object) -> Target:
     return evolve(TARGET, facts=evolve(FACTS, **changes))
+
+
+def with_system(**changes: object) -> Target:
+    return evolve(TARGET, system=evolve(TARGET.system, **changes))
 
 
 def written(steps: tuple, path: str) -> str:
@@ -84,17 +91,17 @@ def test_fstab_names_filesystems_by_uuid_and_keeps_what_is_on_no_disk() -> None:
 
 
 def test_fstab_escapes_what_would_end_a_field() -> None:
-    odd = evolve(TARGET.filesystems[1], mount="/srv/two words", fs=Filesystem.XFS)
-    text = written(fstab(evolve(TARGET, filesystems=(*TARGET.filesystems, odd))), "/etc/fstab")
+    odd = evolve(TARGET.system.filesystems[1], mount="/srv/two words", fs=Filesystem.XFS)
+    text = written(fstab(with_system(filesystems=(*TARGET.system.filesystems, odd))), "/etc/fstab")
     assert f"UUID={odd.uuid} /srv/two\\040words xfs defaults 0 0" in text.splitlines()
 
 
 @pytest.mark.parametrize(
     ("swaps", "expected"),
-    [(TARGET.swaps, "RESUME=UUID=22222222-2222-5222-8222-222222222222\n"), ((), "RESUME=none\n")],
+    [(TARGET.system.swaps, "RESUME=UUID=22222222-2222-5222-8222-222222222222\n"), ((), "RESUME=none\n")],
 )
 def test_resume(swaps: tuple, expected: str) -> None:
-    assert written(resume(evolve(TARGET, swaps=swaps)), "/etc/initramfs-tools/conf.d/resume") == expected
+    assert written(resume(with_system(swaps=swaps)), "/etc/initramfs-tools/conf.d/resume") == expected
 
 
 def test_resume_leaves_other_initramfs_tools_alone() -> None:
@@ -175,10 +182,11 @@ def test_resolv_conf_only_where_nobody_else_writes_it(units: tuple, dns: tuple, 
             ("grub-install", "--target=x86_64-efi", "--efi-directory=/boot/efi", "--no-nvram", "--uefi-secure-boot",
              "--force-extra-removable"),
             ("update-grub",)]),
-        ({"bios": False, "facts": evolve(FACTS, grub_signed=False)}, [
+        ({"system": evolve(TARGET.system, bios=False), "facts": evolve(FACTS, grub_signed=False)}, [
             ("grub-install", "--target=x86_64-efi", "--efi-directory=/boot/efi", "--no-nvram", "--removable"),
             ("update-grub",)]),
-        ({"uefi": False}, [("grub-install", "--target=i386-pc", "/dev/nvme0n1"), ("update-grub",)]),
+        ({"system": evolve(TARGET.system, uefi=False)},
+         [("grub-install", "--target=i386-pc", "/dev/nvme0n1"), ("update-grub",)]),
     ],
 )  # fmt: skip
 def test_grub(changes: dict, expected: list) -> None:
@@ -216,7 +224,7 @@ def test_initramfs_is_built_only_where_the_image_brings_no_generic_one(changes: 
 def test_debconf_remembers_the_disk_by_a_stable_name() -> None:
     (step,) = remember_install_disk(TARGET)
     assert step.stdin == "grub-pc grub-pc/install_devices multiselect /dev/disk/by-path/pci-0000:00:03.0-nvme-1\n"
-    assert remember_install_disk(evolve(TARGET, bios=False)) == ()
+    assert remember_install_disk(with_system(bios=False)) == ()
 
 
 def test_report_up_speaks_to_this_server_with_the_nodes_secret() -> None:
@@ -243,8 +251,8 @@ def test_every_promise_has_a_check() -> None:
     steps = checks(TARGET)
     devices = {(step.number, step.uuid) for step in steps if isinstance(step, CheckDevice)}
     files = {step.path: step for step in steps if isinstance(step, CheckFile)}
-    assert devices == {(2, "AAAA-BBBB"), (3, TARGET.swaps[0].uuid), (4, TARGET.root.uuid)}
-    assert files["/boot/grub/grub.cfg"].contains == TARGET.root.uuid
+    assert devices == {(2, "AAAA-BBBB"), (3, TARGET.system.swaps[0].uuid), (4, TARGET.system.root.uuid)}
+    assert files["/boot/grub/grub.cfg"].contains == TARGET.system.root.uuid
     assert files["/etc/ssh/ssh_host_ed25519_key"].mode == "0600"
     assert {"/boot/grub/i386-pc/core.img", "/boot/efi/EFI/BOOT/BOOTX64.EFI", "/etc/machine-id"} <= set(files)
 

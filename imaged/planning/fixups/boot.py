@@ -39,14 +39,14 @@ def grub(target: Target) -> tuple[Step, ...]:
     even after the board's NVRAM is lost.
     """
     steps: list[Step] = []
-    if target.bios:
+    if target.system.bios:
         steps += [
             RunInTarget(("grub-install", "--target=i386-pc", disk), reason="boot loader for BIOS")
-            for disk in target.boot_disks
+            for disk in target.system.boot_disks
         ]
-    if target.uefi and target.esp:
+    if target.system.uefi and target.system.esp:
         shim = ("--uefi-secure-boot", "--force-extra-removable") if target.facts.grub_signed else ("--removable",)
-        directory = f"--efi-directory={target.esp.mount}"
+        directory = f"--efi-directory={target.system.esp.mount}"
         argv = ("grub-install", "--target=x86_64-efi", directory, "--no-nvram", *shim)
         steps.append(RunInTarget(argv, reason="boot loader for UEFI"))
     steps.append(RunInTarget(("update-grub",), reason="menu with the node's own UUIDs"))
@@ -58,9 +58,9 @@ def remember_install_disk(target: Target) -> tuple[Step, ...]:
 
     (LP#1891680: new modules beside an old core image do not boot.)
     """
-    if "debconf-set-selections" not in target.facts.commands or not target.bios:
+    if "debconf-set-selections" not in target.facts.commands or not target.system.bios:
         return ()
-    names = ", ".join(_stable_name(target, disk) for disk in target.boot_disks)
+    names = ", ".join(_stable_name(target, disk) for disk in target.system.boot_disks)
     answers = f"grub-pc grub-pc/install_devices multiselect {names}\n"
     return (RunInTarget(("debconf-set-selections",), stdin=answers, reason="upgrades write to the right disk"),)
 

@@ -10,9 +10,9 @@ from imaged.planning.identity import machine_id
 def checks(target: Target) -> tuple[Step, ...]:
     """One step per promise that the fixups made."""
     steps: list[Step] = [
-        CheckDevice(each.disk, each.number, each.uuid) for each in (*target.filesystems, *target.spare)
+        CheckDevice(each.disk, each.number, each.uuid) for each in (*target.system.filesystems, *target.system.spare)
     ]
-    steps += [CheckDevice(swap.disk, swap.number, swap.uuid) for swap in target.swaps]
+    steps += [CheckDevice(swap.disk, swap.number, swap.uuid) for swap in target.system.swaps]
     steps += [
         CheckFile("/etc/machine-id", "0444", machine_id(target.site, target.node.name)),
         CheckFile("/etc/hostname", "0644", target.node.name),
@@ -23,18 +23,18 @@ def checks(target: Target) -> tuple[Step, ...]:
     for kernel in target.facts.kernels:
         steps += [CheckFile(kernel.image), CheckFile(kernel.initrd or _initrd_beside(kernel.image))]
     steps.append(CheckFile("/boot/grub/grub.cfg", contains=_boot_uuid(target)))
-    if target.bios:
+    if target.system.bios:
         steps.append(CheckFile("/boot/grub/i386-pc/core.img"))
-    if target.uefi and target.esp:
-        steps.append(CheckFile(f"{target.esp.mount}/EFI/BOOT/BOOTX64.EFI"))
+    if target.system.uefi and target.system.esp:
+        steps.append(CheckFile(f"{target.system.esp.mount}/EFI/BOOT/BOOTX64.EFI"))
     if "findmnt" in target.facts.commands:
         steps.append(RunInTarget(("findmnt", "--verify", "--tab-file", "/etc/fstab"), reason="fstab is sound"))
     return tuple(steps)
 
 
 def _boot_uuid(target: Target) -> str:
-    holder = target.at("/boot")
-    return holder.uuid if holder and holder.fs is not Filesystem.VFAT else target.root.uuid
+    holder = target.system.at("/boot")
+    return holder.uuid if holder and holder.fs is not Filesystem.VFAT else target.system.root.uuid
 
 
 def _initrd_beside(image: str) -> str:

@@ -2,7 +2,8 @@
 
 from imaged.model.layout import Filesystem
 from imaged.model.plan import Step, WriteFile
-from imaged.planning.fixups.target import PlannedFilesystem, Target
+from imaged.model.system import PlannedFilesystem
+from imaged.planning.fixups.target import Target
 
 # Filesystem types of fstab lines that name no disk of the golden client and therefore stay.
 _NOT_ON_DISKS = frozenset(
@@ -15,8 +16,8 @@ _DEFAULT_OPTIONS = {Filesystem.VFAT: "umask=0077", Filesystem.EXT4: "errors=remo
 def fstab(target: Target) -> tuple[Step, ...]:
     """The layout's filesystems by UUID, then every line of the image that names no disk."""
     lines = ["# Written when the node was installed; lines of network and memory filesystems are the image's."]
-    lines += [_mount_line(filesystem) for filesystem in sorted(target.filesystems, key=lambda each: each.mount)]
-    lines += [f"UUID={swap.uuid} none swap sw 0 0" for swap in target.swaps]
+    lines += [_mount_line(filesystem) for filesystem in sorted(target.system.filesystems, key=lambda each: each.mount)]
+    lines += [f"UUID={swap.uuid} none swap sw 0 0" for swap in target.system.swaps]
     lines += [line for line in target.facts.texts.get("/etc/fstab", "").splitlines() if _stays(line)]
     return (WriteFile("/etc/fstab", "\n".join(lines) + "\n", reason="the node's own filesystems"),)
 
@@ -28,7 +29,7 @@ def resume(target: Target) -> tuple[Step, ...]:
     """
     if "update-initramfs" not in target.facts.commands:
         return ()
-    device = f"UUID={target.swaps[0].uuid}" if target.swaps else "none"
+    device = f"UUID={target.system.swaps[0].uuid}" if target.system.swaps else "none"
     return (WriteFile("/etc/initramfs-tools/conf.d/resume", f"RESUME={device}\n", reason="the node's own swap"),)
 
 

@@ -1,0 +1,66 @@
+"""A node's disks as its install planned them: kept with the node, so that an update knows them without asking again."""
+
+from attrs import frozen
+
+from imaged.model.hardware import partition_path
+from imaged.model.layout import Boot, Filesystem
+
+
+@frozen
+class PlannedFilesystem:
+    """A filesystem with the identity chosen for it and the place where the node mounts it."""
+
+    disk: str
+    number: int
+    fs: Filesystem
+    uuid: str
+    mount: str
+    options: str = ""
+    label: str = ""
+
+    @property
+    def device(self) -> str:
+        """The partition's node in /dev on the machine as it is now."""
+        return partition_path(self.disk, self.number)
+
+
+@frozen
+class PlannedSwap:
+    """A swap area with the identity chosen for it."""
+
+    disk: str
+    number: int
+    uuid: str
+
+
+@frozen
+class System:
+    """What was made of a layout on one machine. ``boot_disks`` get a BIOS boot loader; ``bios`` and ``uefi`` say which
+    start.
+
+    ``spare`` filesystems are made and mounted nowhere. ``layout`` names the layout that it came from; its file may have
+    changed since, the disks have not.
+    """
+
+    filesystems: tuple[PlannedFilesystem, ...]
+    spare: tuple[PlannedFilesystem, ...] = ()
+    swaps: tuple[PlannedSwap, ...] = ()
+    boot_disks: tuple[str, ...] = ()
+    bios: bool = True
+    uefi: bool = True
+    boot: Boot = Boot()
+    layout: str = ""
+
+    def at(self, mount: str) -> PlannedFilesystem | None:
+        """The filesystem mounted exactly there."""
+        return next((filesystem for filesystem in self.filesystems if filesystem.mount == mount), None)
+
+    @property
+    def root(self) -> PlannedFilesystem:
+        """The root filesystem; a layout that passed its checks has one."""
+        return next(filesystem for filesystem in self.filesystems if filesystem.mount == "/")
+
+    @property
+    def esp(self) -> PlannedFilesystem | None:
+        """The EFI system partition, where it is mounted."""
+        return self.at("/boot/efi") or self.at("/efi") or self.at("/boot")
