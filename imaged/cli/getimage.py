@@ -56,7 +56,7 @@ _KINDS = [kind.value for kind in Kind]
 )  # fmt: skip
 @click.option("--layout", help="Name of the disk layout to draft; the image's name without it.")
 @click.option("--update-layout", is_flag=True, help="Draft it anew, over the one that is there.")
-@click.option("--ssh-user", default="", help="Log in as this user (root without it, unless your ssh_config says more).")
+@click.option("--ssh-user", default="", help="Log in as this user; without it as root, or as ssh_config(5) says.")
 @click.option("--ssh-port", type=click.IntRange(1, 65535), help="Where its sshd listens.")
 @click.option("--ssh-option", "options", multiple=True, metavar="KEY=VALUE", help="Any option of ssh_config(5).")
 @click.option("--sudo", is_flag=True, help="That user is not root but may use sudo without a password.")

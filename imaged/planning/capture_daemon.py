@@ -45,6 +45,7 @@ sh "$dir/probe" > "$dir/{FACTS}/probe" </dev/null
 cat > "$dir/rsyncd.conf" <<END
 pid file = $dir/pid
 log file = $dir/log
+lock file = $dir/lock
 port = $port
 use chroot = yes
 read only = yes
@@ -55,6 +56,7 @@ hosts allow = $server
 hosts deny = *
 reverse lookup = no
 max connections = 4
+max verbosity = 2
 numeric ids = yes
 [{MODULE}]
   path = /
