@@ -128,7 +128,7 @@ def _visit(images: Images, base: Version, working: Working, order: _Order) -> tu
         code = 0  # a shell ends with whatever its last command said
     for step in CLEAN:
         edit.apply(tree, step, _nothing_runs)
-    different = changes.between(images.entries(base), seal.read_tree(working.tree).entries)
+    different = changes.between(images.entries(base), seal.walk(working.tree))
     _show(base, different)
     leaving = leave(order.wished, code=code, changed=bool(different), terminal=sys.stdin.isatty(), force=order.force)
     if leaving.reason:

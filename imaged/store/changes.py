@@ -20,17 +20,26 @@ class Changes:
 
 
 def between(before: Iterable[Entry], after: Iterable[Entry]) -> Changes:
-    """What a person would call different. The times of directories and links follow from other changes."""
-    old = {entry.path: _essence(entry) for entry in before}
-    new = {entry.path: _essence(entry) for entry in after}
+    """What a person would call different. The times of directories and links follow from other changes.
+
+    A digest counts where both have one: a file that somebody wrote to has another time in any case.
+    """
+    old = {entry.path: entry for entry in before}
+    new = {entry.path: entry for entry in after}
     return Changes(
         added=tuple(path for path in new if path not in old),
-        changed=tuple(path for path in new if path in old and new[path] != old[path]),
+        changed=tuple(path for path in new if path in old and _differ(old[path], new[path])),
         deleted=tuple(path for path in old if path not in new),
     )
+
+
+def _differ(one: Entry, other: Entry) -> bool:
+    if one.sha256 and other.sha256 and one.sha256 != other.sha256:
+        return True
+    return _essence(one) != _essence(other)
 
 
 def _essence(entry: Entry) -> tuple[object, ...]:
     time = entry.time if entry.kind is Kind.FILE else 0
     owner = (entry.mode, entry.uid, entry.gid)
-    return (entry.kind, *owner, time, entry.size, entry.target, entry.device, entry.sha256, entry.xattrs)
+    return (entry.kind, *owner, time, entry.size, entry.target, entry.device, entry.xattrs)

@@ -17,6 +17,8 @@ from imaged.store.manifest import Entry, Kind
 
 _BLOCK = 1 << 20
 _BATCH = 4 << 20  # bytes handed to a thread at once: small files in bundles, or their hand-over costs more than they do
+# XFS shows POSIX ACLs a second time, in the form that it has on the disk (fs/xfs/xfs_xattr.c, xfs_xattr_put_listent).
+_TWICE = frozenset({"trusted.SGI_ACL_FILE", "trusted.SGI_ACL_DEFAULT"})
 _KINDS = {
     stat.S_IFREG: Kind.FILE, stat.S_IFDIR: Kind.DIRECTORY, stat.S_IFLNK: Kind.LINK, stat.S_IFCHR: Kind.CHARACTER,
     stat.S_IFBLK: Kind.BLOCK, stat.S_IFIFO: Kind.FIFO, stat.S_IFSOCK: Kind.SOCKET,
@@ -61,6 +63,14 @@ def read_tree(root: Path, *, workers: int | None = None, on_hashed: Callable[[in
     return Sealed(tuple(_finished(found, digests)), sum(found[index].entry.size for index in firsts.values()))
 
 
+def walk(root: Path) -> Iterator[Entry]:
+    """The entries of a tree in the order of the manifest, no file read: without ``sha256`` and ``group``.
+
+    Raises Conflict when a filesystem is mounted inside the tree.
+    """
+    return (found.entry for found in _walk(os.fsencode(root)))
+
+
 def _walk(base: bytes) -> Iterator[_Found]:
     """Depth first, names in byte order, directories before what they hold."""
     device = os.lstat(base).st_dev
@@ -97,7 +107,10 @@ def _entry(name: bytes, path: bytes, status: os.stat_result) -> Entry:
 
 def _xattrs(path: bytes) -> tuple[tuple[str, bytes], ...]:
     names = os.listxattr(path, follow_symlinks=False)
-    return tuple((name, os.getxattr(path, name, follow_symlinks=False)) for name in sorted(names)) if names else ()
+    if not names:
+        return ()
+    kept = sorted(name for name in names if name not in _TWICE)
+    return tuple((name, os.getxattr(path, name, follow_symlinks=False)) for name in kept)
 
 
 def _batches(files: list[_Found]) -> Iterator[list[_Found]]:
