@@ -11,6 +11,7 @@ from attrs import frozen
 from imaged import process
 from imaged.model.capture import Golden, GoldenFacts
 from imaged.model.errors import BadInput, CommandFailed, Denied, ImagedError, NotFound, Unreachable
+from imaged.origins import hard_links
 from imaged.planning import capture_probe
 from imaged.planning.capture import CapturePlan
 from imaged.planning.capture_rsync import (
@@ -22,6 +23,7 @@ from imaged.planning.capture_rsync import (
     facts_argv,
     hiding,
     is_trouble,
+    links_argv,
     probe_argv,
     ssh_argv,
     stat,
@@ -138,6 +140,7 @@ class Client:
         for number in range(1, _PASSES + 1):
             _set_aside(working)
             missing = self._pass(plan, working, last, seen)
+            self._part_links(working)
             differences = self.compare(plan, working.tree).changes
             self.note(f"pass {number}: {len(differences)} paths are different already")
             if not missing and not differences:
@@ -150,7 +153,7 @@ class Client:
                 )
             for each in differences:
                 self.note(f"changed while captured: {each.flags} {each.path}")
-        for path in (*_bases(working), working.directory / "partial"):
+        for path in (*_bases(working), working.directory / "partial", working.directory / "links"):
             process.run(("rm", "-rf", "--", str(path)))
         return differences
 
@@ -170,6 +173,20 @@ class Client:
                 seen(found)
 
         return self._rsync(argv, hear)
+
+    def _part_links(self, working: Working) -> None:
+        """Names that are one file here must be one there as well: see ``hard_links``."""
+        found = hard_links.groups(working.tree)
+        if not found:
+            return
+        names, truth = self.scratch / "names", working.directory / "links"
+        names.write_bytes(b"".join(name + b"\0" for group in found for name in group))
+        process.run(("rm", "-rf", "--", str(truth)))
+        truth.mkdir(mode=0o700)
+        argv = links_argv(self.golden, control=self.control, names=str(names), into=str(truth), like=str(working.tree))
+        self._rsync(argv, lambda _: None)
+        self.note(f"{hard_links.part(working.tree, truth, found)} files were one in the last version and are not now")
+        process.run(("rm", "-rf", "--", str(truth)))
 
     def _rsync(self, argv: tuple[str, ...], hear: Callable[[str], None]) -> tuple[str, ...]:
         """Run rsync to its end. Complaints about single files are returned; anything else raises."""

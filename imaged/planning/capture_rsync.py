@@ -66,7 +66,17 @@ def transfer_argv(
     links = tuple(f"--link-dest={base}" for base in bases[:_MOST_BASES])
     kept = (f"--partial-dir={partial}",) if partial else ()
     report = ("--stats", "--no-human-readable", "--out-format=%i %n%L")
-    return (*_contained(golden, control, rules), *links, *kept, *report, *_sources(golden, plan), f"{into}/")
+    return (*_filtered(golden, control, rules), *links, *kept, *report, *_sources(golden, plan), f"{into}/")
+
+
+def links_argv(golden: Golden, *, control: str, names: str, into: str, like: str) -> tuple[str, ...]:
+    """The files that ``names`` (NUL-ended) lists, into the empty directory ``into``; their content from ``like``.
+
+    Which of them are one file there is then to be seen in ``into``.
+    """
+    source = f"{_host(golden)}::{MODULE}/" if golden.daemon else f"{_host(golden)}:/"
+    options = ("--no-implied-dirs", f"--files-from={names}", f"--copy-dest={like}")
+    return (*_rsync(golden, control), *options, source, f"{into}/")
 
 
 def compare_argv(
@@ -75,14 +85,18 @@ def compare_argv(
     """What is different from the tree ``against``; writes nothing. ``hidden``: also name what the rules leave out."""
     report = ("--dry-run", "--delete", "--stats", "--no-human-readable", "--out-format=%i %n%L")
     debug = ("-vv",) if hidden else ()  # --debug=FILTER would not be passed on to the client
-    return (*_contained(golden, control, rules), *report, *debug, *_sources(golden, plan), f"{against}/")
+    return (*_filtered(golden, control, rules), *report, *debug, *_sources(golden, plan), f"{against}/")
 
 
-def _contained(golden: Golden, control: str, rules: str) -> tuple[str, ...]:
+def _filtered(golden: Golden, control: str, rules: str) -> tuple[str, ...]:
+    return (*_rsync(golden, control), f"--filter=merge {rules}")
+
+
+def _rsync(golden: Golden, control: str) -> tuple[str, ...]:
     """When we are killed, rsync ends as well: nobody writes into a tree that the next capture takes over."""
     remote = ("--rsync-path=sudo -n rsync",) if golden.sudo else ()
     way = _port(golden) if golden.daemon else (f"--rsh={shlex.join(ssh_argv(golden, control))}", *remote)
-    return ("setpriv", "--pdeathsig", "TERM", "rsync", *_WHAT, *way, f"--filter=merge {rules}")
+    return ("setpriv", "--pdeathsig", "TERM", "rsync", *_WHAT, *way)
 
 
 def _sources(golden: Golden, plan: CapturePlan) -> tuple[str, ...]:

@@ -230,6 +230,24 @@ def test_capturing_again_moves_what_changed_and_never_touches_the_version_before
     assert (second / "srv/large").stat().st_ino == (first / "srv/large").stat().st_ino
 
 
+def test_names_that_were_one_file_and_are_two_equal_ones_now_are_two(client: GoldenClient, state: Path) -> None:
+    """Nothing about either of them changed, so rsync would link both to the one of the last version."""
+    one, two = client.root / "srv/one", client.root / "srv/two"
+    one.write_text("content")
+    os.link(one, two)
+    os.link(one, client.root / "srv/three")
+    _getimage(client, state)
+    assert _captured(state, 1)["srv/two"].links == 3
+    before = (client.root / "srv").stat()
+    subprocess.run(["cp", "-p", str(two), str(two) + "-new"], check=True)
+    Path(str(two) + "-new").rename(two)
+    os.utime(client.root / "srv", ns=(before.st_atime_ns, before.st_mtime_ns))
+    _getimage(client, state)
+    image = _captured(state, 2)
+    assert (image["srv/one"].links, image["srv/two"].links) == (2, 1)
+    _agree(client, image)
+
+
 def _entries(tree: Path) -> dict[str, Entry]:
     return {entry.path: entry for entry in seal.read_tree(tree).entries}
 
