@@ -25,6 +25,7 @@ from imaged.model.names import ImageRef
 from imaged.model.net import AddressRange, Mac
 from imaged.model.plan import Step
 from imaged.model.size import Bytes, SizeBounds, parse_size
+from imaged.model.update import UpdateStep
 
 T = TypeVar("T")
 _Hook = Callable[[Any, Any], Any]
@@ -105,13 +106,13 @@ def _mapping(converter: Converter) -> Callable[[type], _Hook]:
     return make
 
 
-def _step(tagged: _Hook) -> _Hook:
-    names = {kind.__name__ for kind in Step.__args__}
+def _step(tagged: _Hook, steps: Any, of: str) -> _Hook:
+    names = {kind.__name__ for kind in steps.__args__}
 
     def structure(value: Any, kind: Any) -> Any:
         tag = value.get("step") if type(value) is dict else None
         if not isinstance(tag, str) or tag not in names:
-            raise BadInput(f"{_shown(value if tag is None else tag)} is no step of a plan")
+            raise BadInput(f"{_shown(value if tag is None else tag)} is no step of {of}")
         return tagged(value, kind)
 
     return structure
@@ -149,6 +150,8 @@ _SPELLED: dict[Any, Any] = {  # values that are written as text
     IPv4Address: IPv4Address,
     IPv4Network: IPv4Network,
 }
+# An update's steps are fewer: what it does not list cannot be decoded, so that no update can touch a disk.
+_STEPS: tuple[tuple[Any, str], ...] = ((Step, "a plan"), (UpdateStep, "an update"))
 _WORDS = {int: "a whole number", bool: "true or false"}
 
 
@@ -168,8 +171,9 @@ def _converter() -> Converter:
         converter.register_structure_hook(spelled, _parsed(parse))
         converter.register_unstructure_hook(spelled, str)
     converter.register_structure_hook(SizeSpec, _size_spec(converter.get_structure_hook(SizeSpec)))
-    configure_tagged_union(Step, converter, tag_name="step")
-    converter.register_structure_hook(Step, _step(converter.get_structure_hook(Step)))
+    for steps, of in _STEPS:
+        configure_tagged_union(steps, converter, tag_name="step")
+        converter.register_structure_hook(steps, _step(converter.get_structure_hook(steps), steps, of))
     return converter
 
 

@@ -1,6 +1,7 @@
 """Values survive the wire; anything else is refused with the path of every fault."""
 
 import enum
+import json
 import types
 from ipaddress import IPv4Address
 from pathlib import PurePosixPath
@@ -18,10 +19,12 @@ from imaged.model.image import Version
 from imaged.model.layout import DiskSpec, SizeSpec
 from imaged.model.names import ImageRef
 from imaged.model.net import AddressRange, Mac
-from imaged.model.plan import InstallPlan, Reboot, Step
+from imaged.model.plan import InstallPlan, KeepSecret, Reboot, RunInTarget, Step, SyncTree, WipeDisk, WriteFile
 from imaged.model.report import Claim, Claimed, PlanAnswer, PlanRequest, Problem, Report, Status
 from imaged.model.settings import Settings
 from imaged.model.size import Bytes, SizeBounds
+from imaged.model.system import System
+from imaged.model.update import Drift, Triggered, Updated, UpdatePlan
 
 _LEAVES: dict[Any, st.SearchStrategy[Any]] = {
     str: st.text(max_size=12),
@@ -210,3 +213,18 @@ def test_sizes_are_numbers_or_text(plain: Any, expected: SizeSpec) -> None:
 
 def test_the_order_of_keys_is_stable() -> None:
     assert to_json(Problem("b", hint="a")) == '{"hint": "a", "what": "b", "where": ""}'
+
+
+def test_an_update_cannot_hold_a_disk_step() -> None:
+    """By type, and by what the decoder takes from the wire."""
+    fitting = UpdatePlan("n1", "a@1", "s", "/v1/manifest/a/1", "0" * 64, 1, 1, 8730, fixups=(
+        Triggered(WriteFile("/etc/hostname", "n1\n")), Triggered(RunInTarget(("update-grub",)), ("/boot/vmlinuz-*",)),
+    ))  # fmt: skip
+    text = to_json(fitting)
+    assert json.loads(text)["fixups"][0]["step"]["step"] == "WriteFile"
+    assert from_json(text, UpdatePlan) == fitting
+    for step in (WipeDisk(Disk("/dev/vda", 1)), Reboot(), KeepSecret("/x"), SyncTree("a@1", "/", 1, 1)):
+        plain = json.loads(text)
+        plain["fixups"][1]["step"] = to_plain(step)
+        with pytest.raises(BadInput, match=rf"'{type(step).__name__}' is no step of an update"):
+            from_json(json.dumps(plain), UpdatePlan)

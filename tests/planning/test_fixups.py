@@ -204,7 +204,7 @@ def test_grub(changes: dict, expected: list) -> None:
 )  # fmt: skip
 def test_console(console: str, lines: list[str]) -> None:
     steps = kernel_command_line(evolve(TARGET, node=evolve(TARGET.node, console=console)))
-    assert written(steps, "/etc/default/grub.d/zz-imaged.cfg").splitlines()[2:] == lines
+    assert written(steps, "/etc/default/grub.d/zz-imaged.cfg").splitlines()[4:] == lines
 
 
 @pytest.mark.parametrize(

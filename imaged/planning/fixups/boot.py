@@ -12,8 +12,13 @@ _DROP_IN = "/etc/default/grub.d/zz-imaged.cfg"
 
 
 def kernel_command_line(target: Target) -> tuple[Step, ...]:
-    """A drop-in that /etc/default/grub of Debian's family reads last: the admin's own words stay."""
+    """A drop-in that /etc/default/grub of Debian's family reads last: the admin's own words stay.
+
+    The menu starts what its environment block names, so that a new kernel can be tried once and the old one stays the
+    default; what somebody picks by hand does not become the default (info grub, "Simple configuration").
+    """
     lines = ["# Written when the node was installed.", "GRUB_DISABLE_OS_PROBER=true"]
+    lines += ["GRUB_DEFAULT=saved", "GRUB_SAVEDEFAULT=false"]
     if target.console:
         lines.append(f'GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX console=tty0 console={target.console}"')
         if uart := _UART.match(target.console):

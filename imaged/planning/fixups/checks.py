@@ -21,7 +21,7 @@ def checks(target: Target) -> tuple[Step, ...]:
     if "ssh-keygen" in target.facts.commands:
         steps.append(CheckFile("/etc/ssh/ssh_host_ed25519_key", "0600"))
     for kernel in target.facts.kernels:
-        steps += [CheckFile(kernel.image), CheckFile(kernel.initrd or _initrd_beside(kernel.image))]
+        steps += [CheckFile(kernel.image), CheckFile(kernel.initrd or initrd_beside(kernel.image))]
     steps.append(CheckFile("/boot/grub/grub.cfg", contains=_boot_uuid(target)))
     if target.system.bios:
         steps.append(CheckFile("/boot/grub/i386-pc/core.img"))
@@ -37,5 +37,6 @@ def _boot_uuid(target: Target) -> str:
     return holder.uuid if holder and holder.fs is not Filesystem.VFAT else target.system.root.uuid
 
 
-def _initrd_beside(image: str) -> str:
+def initrd_beside(image: str) -> str:
+    """Where an initramfs is made for a kernel that the image has none for."""
     return image.replace("vmlinuz-", "initrd.img-")

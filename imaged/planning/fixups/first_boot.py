@@ -31,7 +31,11 @@ printf 'POST /v1/up HTTP/1.0\\r\\nHost: %s:%s\\r\\nAuthorization: Bearer %s\\r\\
     "$1" "$2" "$(cat {secret})" >&3
 read -r -t 30 _ status _ <&3
 case "$status" in
-    2??) echo "reported to $1" ;;
+    2??)
+        echo "reported to $1"
+        # A kernel that an update brought has now proved itself.
+        if [ -x /usr/sbin/imaged ]; then /usr/sbin/imaged promote || echo "the kernel was not promoted"; fi
+        ;;
     4??) echo "the server refused: $status (this node was re-defined or removed)" ;;
     *) echo "the server answered $status"; exit 1 ;;
 esac

@@ -4,7 +4,9 @@ from imaged.model.plan import KeepSecret, MakeLink, RunInTarget, Step, WriteFile
 from imaged.planning.fixups.target import Target
 from imaged.planning.identity import machine_id
 
-SECRET_PATH = "/var/lib/imaged/secret"
+HOME = "/var/lib/imaged"
+SECRET_PATH = f"{HOME}/secret"
+MERGED = tuple(f"/etc/{name}" for name in ("passwd", "shadow", "group", "gshadow", "subuid", "subgid"))
 
 
 def machine_identity(target: Target) -> tuple[Step, ...]:
@@ -41,6 +43,44 @@ def ssh_host_keys(target: Target) -> tuple[Step, ...]:
 def node_secret(_target: Target) -> tuple[Step, ...]:
     """What the installed system shows the server instead of its address."""
     return (KeepSecret(SECRET_PATH),)
+
+
+def server_address(target: Target) -> tuple[Step, ...]:
+    """Where the node asks for updates."""
+    return (WriteFile(f"{HOME}/server", f"{target.server}\n", reason="where the node asks for updates"),)
+
+
+def merge_bases(_target: Target) -> tuple[Step, ...]:
+    """Users and groups as the image has them: what the next update compares the node's own changes with.
+
+    Other users of the node must not read the copy of shadow, hence the modes. An image may lack any of the files, and
+    find(1) runs cp(1) for none of those that are not there.
+    """
+    bases = f"{HOME}/base/etc"
+    names = tuple(word for path in MERGED for word in ("-o", "-name", path.rpartition("/")[2]))[1:]
+    copy = (
+        "find",
+        "/etc",
+        "-maxdepth",
+        "1",
+        "-type",
+        "f",
+        "(",
+        *names,
+        ")",
+        "-exec",
+        "cp",
+        "-p",
+        "-t",
+        bases,
+        "{}",
+        "+",
+    )
+    return (
+        RunInTarget(("mkdir", "-p", bases), reason="what updates of this node need"),
+        RunInTarget(("chmod", "0700", HOME, f"{HOME}/base", bases), reason="it holds secrets"),
+        RunInTarget(copy, reason="users and groups are merged with these"),
+    )
 
 
 def _names_this_host(line: str) -> bool:

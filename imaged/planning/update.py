@@ -1,0 +1,196 @@
+"""The update of one running node as a plan: version, disks as planned, and what lies over the image in; steps out.
+
+The fixups are those of the install, run again on the same disks; each program among them only when something it reads
+has changed. Pure.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator
+
+from attrs import evolve, frozen
+
+from imaged.model.codec import to_json
+from imaged.model.errors import CannotPlan
+from imaged.model.hardware import Firmware, Inventory
+from imaged.model.image import Kernel, Version
+from imaged.model.node import Node
+from imaged.model.plan import CheckFile, RemovePath, RunInTarget, Step, WriteFile
+from imaged.model.system import System
+from imaged.model.update import Guard, Protected, Script, Triggered, UpdateKernel, UpdatePlan, UpdateStep
+from imaged.planning.fixups.boot import grub, initramfs, remember_install_disk
+from imaged.planning.fixups.checks import checks, initrd_beside
+from imaged.planning.fixups.identity import MERGED
+from imaged.planning.fixups.order import UPDATE_FIXUPS, apply
+from imaged.planning.fixups.target import Target
+from imaged.planning.install import Site, target_of
+
+FORMAT = 1  # goes up when the same facts make another plan: every node then asks for it once
+PHASES = ("compare", "fetch", "apply", "fixups", "bootloader", "scripts", "update")
+
+_GRUB = ("/usr/lib/grub/{0}/", "/usr/lib/grub2/{0}/", "/usr/share/grub2/{0}/")
+_SHIM = ("/usr/lib/grub/x86_64-efi-signed/", "/usr/lib/shim/", "/usr/share/efi/")
+_MENU = (
+    "/boot/vmlinu[xz]-*", "/boot/Image-*", "/boot/init*", "/etc/default/grub", "/etc/default/grub.d/", "/etc/grub.d/",
+    "/etc/os-release", "/usr/lib/os-release", "/usr/sbin/grub-mkconfig", "/usr/share/grub/",
+)  # fmt: skip
+_INITRAMFS = (
+    "/etc/initramfs-tools/", "/usr/share/initramfs-tools/", "/etc/dracut.conf", "/etc/dracut.conf.d/",
+    "/usr/lib/dracut/", "/etc/modprobe.d/", "/usr/lib/modprobe.d/", "/lib/modprobe.d/", "/etc/modules",
+    "/etc/modules-load.d/", "/etc/crypttab", "/etc/mdadm/", "/etc/lvm/lvm.conf", "/lib/firmware/", "/usr/lib/firmware/",
+)  # fmt: skip
+_WORD = re.compile(r"\d+|[a-zA-Z]+")
+
+
+@frozen
+class Layers:
+    """What lies over the image for one node: overrides as mtree(5) text, paths left alone, scripts in their order."""
+
+    overrides: str = ""
+    protect: tuple[Protected, ...] = ()
+    scripts: tuple[Script, ...] = ()
+    guard: Guard = Guard()
+
+
+def plan_update(
+    node: Node, version: Version, system: System, inventory: Inventory, site: Site, layers: Layers, rsync_port: int
+) -> UpdatePlan:
+    """Everything that brings ``node`` into step with ``version``. Raises CannotPlan for an image that cannot run there.
+
+    ``system`` and ``inventory`` are as they were at the node's install.
+    """
+    _check(version, system, inventory)
+    target = target_of(node, version, system, inventory, site)
+    fixups, promises = tuple(_fixups(target)), checks(target)
+    plan = UpdatePlan(
+        node=node.name,
+        image=version.ref,
+        serial="",
+        manifest=f"/v1/manifest/{version.image}/{version.number}",
+        manifest_sha256=version.manifest_sha256,
+        entries=version.entries,
+        bytes=version.bytes,
+        rsync_port=rsync_port,
+        overrides=layers.overrides,
+        protect=(*layers.protect, *_built_here(target)),
+        merge=MERGED,
+        fixups=(*fixups, *_checked(promises, boot=False)),
+        bootloader=(*_bootloader(target), *_checked(promises, boot=True)),
+        kernels=tuple(
+            UpdateKernel(each.version, each.image, each.initrd or initrd_beside(each.image))
+            for each in newest_first(version.facts.kernels)
+        ),
+        scripts=layers.scripts,
+        variables=_variables(target, version),
+        guard=evolve(layers.guard, os_id=version.facts.os_id),
+    )
+    return evolve(plan, serial=serial_of(plan))
+
+
+def serial_of(plan: UpdatePlan) -> str:
+    """Short name of exactly this plan: sha256 of its JSON and our format, 16 hex digits."""
+    text = f"{FORMAT} {to_json(evolve(plan, serial=''))}"
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def newest_first(kernels: Iterable[Kernel]) -> tuple[Kernel, ...]:
+    """By version: numbers count as numbers, and 6.12-rc1 is older than 6.12."""
+    return tuple(sorted(kernels, key=lambda kernel: _version_key(kernel.version), reverse=True))
+
+
+def _version_key(version: str) -> tuple[tuple[int, int, str], ...]:
+    words = _WORD.findall(version)
+    parts = [(2, int(word), "") if word.isdigit() else (-1 if word == "rc" else 1, 0, word) for word in words]
+    return (*parts, (0, 0, ""))
+
+
+def _check(version: Version, system: System, inventory: Inventory) -> None:
+    facts = version.facts
+    if facts.arch != inventory.arch:
+        raise CannotPlan(f"{version.ref} is for {facts.arch}, the node is {inventory.arch}", where=version.image)
+    platform, present = {
+        Firmware.BIOS: ("i386-pc", system.bios),
+        Firmware.UEFI: ("x86_64-efi", system.uefi),
+    }[inventory.firmware]
+    if present and platform not in facts.grub_platforms:
+        raise CannotPlan(
+            f"{version.ref} has no boot loader for this node: /usr/lib/grub/{platform} is missing",
+            where=version.image,
+            hint="The node would not start again. Add GRUB for its firmware to the image.",
+        )
+
+
+def _fixups(target: Target) -> Iterator[Triggered]:
+    """Files are written again where they differ; a path that is written is not removed first."""
+    steps = apply(UPDATE_FIXUPS, target)
+    written = {step.path for step in steps if isinstance(step, WriteFile)}
+    for step in steps:
+        if isinstance(step, UpdateStep) and not (isinstance(step, RemovePath) and step.path in written):
+            yield Triggered(step)
+
+
+def _bootloader(target: Target) -> Iterator[Triggered]:
+    """What the image brings no more is not run: a version without GRUB for BIOS leaves the old loader alone."""
+    platforms = target.facts.grub_platforms
+    system = target.system
+    fitting = evolve(
+        target,
+        system=evolve(
+            system, bios=system.bios and "i386-pc" in platforms, uefi=system.uefi and "x86_64-efi" in platforms
+        ),
+    )
+    for kernel in newest_first(target.facts.kernels):
+        one = evolve(fitting, facts=evolve(target.facts, kernels=(kernel,)))
+        yield from _triggered(initramfs(one) if _builds(target) else (), _initramfs_when(kernel))
+    yield from _triggered(remember_install_disk(fitting), ("/var/cache/debconf/config.dat", *_paths("i386-pc")))
+    for step in grub(fitting):
+        yield from _triggered((step,), _grub_when(step))
+
+
+def _grub_when(step: Step) -> tuple[str, ...]:
+    """grub-install writes the core image to the disk before it copies modules (LP#1891680: not the other way round)."""
+    argv = step.argv if isinstance(step, RunInTarget) else ()
+    if "--target=i386-pc" in argv:
+        return _paths("i386-pc")
+    if "--target=x86_64-efi" in argv:
+        return (*_paths("x86_64-efi"), *_SHIM)
+    return (*_MENU, *_paths("i386-pc"), *_paths("x86_64-efi"))
+
+
+def _paths(platform: str) -> tuple[str, ...]:
+    return tuple(path.format(platform) for path in _GRUB)
+
+
+def _initramfs_when(kernel: Kernel) -> tuple[str, ...]:
+    return (kernel.image, f"/lib/modules/{kernel.version}/", f"/usr/lib/modules/{kernel.version}/", *_INITRAMFS)
+
+
+def _builds(target: Target) -> bool:
+    """Whether the node makes its own initramfs; decided for all kernels of a version at once."""
+    return bool(initramfs(target))
+
+
+def _built_here(target: Target) -> Iterator[Protected]:
+    if _builds(target):
+        for kernel in target.facts.kernels:
+            yield Protected(kernel.initrd or initrd_beside(kernel.image), "built on the node")
+
+
+def _triggered(steps: Iterable[Step], when: tuple[str, ...]) -> Iterator[Triggered]:
+    return (Triggered(step, when) for step in steps if isinstance(step, UpdateStep))
+
+
+def _checked(promises: tuple[Step, ...], *, boot: bool) -> Iterator[Triggered]:
+    """What must hold afterwards. Disks are not looked at: an update cannot have changed them."""
+    for step in promises:
+        if isinstance(step, UpdateStep) and boot is (isinstance(step, CheckFile) and step.path.startswith("/boot/")):
+            yield Triggered(step)
+
+
+def _variables(target: Target, version: Version) -> dict[str, str]:
+    return {
+        "IMAGED_NODE": target.node.name,
+        "IMAGED_IMAGE": version.image,
+        "IMAGED_VERSION": str(version.number),
+        "IMAGED_SERVER": target.server,
+    }
