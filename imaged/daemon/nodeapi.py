@@ -1,10 +1,13 @@
 """HTTP as nodes see it: boot scripts, boot files, and the API that the agent reports to. Routes only."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from klein import Klein
+from twisted.internet.defer import DeferredLock
+from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from twisted.web.http import Request
 from twisted.web.static import File
@@ -15,6 +18,7 @@ from imaged.model.codec import from_json, to_json
 from imaged.model.errors import BadInput, CannotPlan, Conflict, Denied, ImagedError, NotFound
 from imaged.model.net import Mac
 from imaged.model.report import Claim, PlanRequest, Problem, Report, Status
+from imaged.model.update import Drift, Updated
 from imaged.store.paths import find_beneath
 
 T = TypeVar("T")
@@ -40,6 +44,7 @@ class NodeApi:
         self._on_claim = on_claim
         self._logs = logs
         self._boot = boot
+        self._manifests = DeferredLock()
 
     @app.handle_errors(ImagedError)
     def _problem(self, request: Request, failure: Any) -> str:
@@ -109,15 +114,84 @@ class NodeApi:
         self._logs.append(name, "up: the node runs from its own disk")
         request.setResponseCode(204)
 
+    @app.route("/v1/update", methods=["GET"])
+    async def update(self, request: Request) -> str | None:
+        """Is this node in step? ``?serial=`` of its last update, ``&to=`` a version of its image: 204, or the plan."""
+        secret, serial, to = _secret(request), _argument(request, "serial"), _number(_argument(request, "to"))
+        updates = self._provisioning.updates
+        if updates.in_step(secret, serial, to):
+            request.setResponseCode(204)
+            return None
+        plan = await deferToThread(updates.answer_plan, secret, serial, to)
+        if plan is None:
+            request.setResponseCode(204)
+            return None
+        return self._answer(request, plan)
+
+    @app.route("/v1/manifest/<image>/<int:number>", methods=["GET"])
+    async def manifest(self, request: Request, image: str, number: int) -> Any:
+        """A version's manifest; ``?from=`` the sha256 of the one that the node has: what is different, if we can."""
+        name, basis = self._node(request), _argument(request, "from")
+        compressed = _takes_gzip(request.getHeader("Accept-Encoding") or "")
+        # One at a time: a rack asks for the same at once, and all but the first find it made.
+        manifest = await self._manifests.run(
+            deferToThread, self._provisioning.updates.manifest, name, image, number, basis, compressed=compressed
+        )
+        request.setHeader("Imaged-Manifest", "delta" if manifest.delta else "full")
+        cast(Any, request).postpath = []
+        return File(str(manifest.path), defaultType="text/plain")  # .gz: it says Content-Encoding by itself
+
+    @app.route("/v1/updated", methods=["POST"])
+    def updated(self, request: Request) -> None:
+        """An update has ended."""
+        name = self._node(request)
+        updated = _body(request, Updated)
+        self._provisioning.updates.record_updated(name, updated)
+        self._logs.append(name, f"update to {updated.image} {updated.outcome.value} {updated.message}".rstrip())
+        request.setResponseCode(204)
+
+    @app.route("/v1/drift", methods=["POST"])
+    def drift(self, request: Request) -> None:
+        """A node has compared itself with its version."""
+        name = self._node(request)
+        self._provisioning.updates.record_drift(name, _body(request, Drift))
+        request.setResponseCode(204)
+
     def _node(self, request: Request) -> str:
-        scheme, _, secret = (request.getHeader("Authorization") or "").partition(" ")
-        if scheme != "Bearer" or not secret:
-            raise Denied("this needs 'Authorization: Bearer SECRET'")
-        return self._provisioning.holder(secret)
+        return self._provisioning.holder(_secret(request))
 
     def _answer(self, request: Request, value: object) -> str:
         request.setHeader("Content-Type", "application/json")
         return to_json(value)
+
+
+def _secret(request: Request) -> str:
+    scheme, _, secret = (request.getHeader("Authorization") or "").partition(" ")
+    if scheme != "Bearer" or not secret:
+        raise Denied("this needs 'Authorization: Bearer SECRET'")
+    return secret
+
+
+def _argument(request: Request, name: str) -> str:
+    return _text(request.args.get(name.encode(), [b""])[0])
+
+
+def _number(text: str) -> int | None:
+    """Of a version; None when it is not given. Raises BadInput."""
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= 9 and int(text)):
+        raise BadInput(f"{text[:40]!r} is not the number of a version", where="to")
+    return int(text)
+
+
+def _takes_gzip(header: str) -> bool:
+    """RFC 9110, section 12.5.3: ``q=0`` means not at all."""
+    for each in header.lower().split(","):
+        coding, _, weight = each.partition(";")
+        if coding.strip() == "gzip":
+            return re.fullmatch(r"\s*q\s*=\s*0(\.0*)?\s*", weight) is None
+    return False
 
 
 def _raw(request: Request) -> bytes:

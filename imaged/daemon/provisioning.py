@@ -5,6 +5,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from imaged.daemon.updates import NEVER_UPDATED, RUNNING, NoLayers, Updates
 from imaged.model.codec import to_json
 from imaged.model.errors import Conflict, Denied, NotFound
 from imaged.model.hardware import Inventory
@@ -15,14 +16,18 @@ from imaged.model.node import BootAction, Node, NodeEvent, NodeState
 from imaged.model.plan import InstallPlan
 from imaged.model.report import Claim, Claimed, PlanAnswer, Report, Status
 from imaged.model.settings import Settings
+from imaged.model.system import System
 from imaged.model.transfer import Grant, Module
-from imaged.planning.install import Site, plan, plan_hash
+from imaged.planning.delta import delta
+from imaged.planning.install import Site, plan_hash, plan_with_system
 from imaged.planning.layout import read as read_layout
 from imaged.planning.script import install_arguments
+from imaged.planning.update import PHASES
 from imaged.store import layouts
 from imaged.store.database import open_database
+from imaged.store.deltas import Deltas
 from imaged.store.images import Images
-from imaged.store.nodes import Nodes
+from imaged.store.nodes import Holder, Nodes
 from imaged.store.paths import State
 from imaged.store.site import site_uuid
 from imaged.store.templates import Templates
@@ -44,6 +49,15 @@ class Provisioning:
         self._tokens = Tokens(self.engine)
         self._templates = Templates(self._state.root / SCRIPTS_DIR)
         self._site = site_uuid(self.engine)
+        self.updates = Updates(
+            self.nodes,
+            self.images,
+            Deltas(self._state.run / "deltas", delta),
+            NoLayers(),
+            site_of=self._site_of,
+            rsync_port=settings.rsync.port,
+            clock=clock,
+        )
 
     def boot_script(self, mac: Mac, uuid: str) -> str:
         """What iPXE runs on this machine: the installer with a fresh token, or its own disk."""
@@ -65,6 +79,7 @@ class Provisioning:
         name = self._tokens.claim(claim.token, claim.secret, self._clock())
         self.nodes.record(name, NodeEvent.CLAIMED)
         self.nodes.clear_reports(name)
+        self.nodes.keep(name, updating=None)
         return Claimed(name, self._settings.rsync.port, self._settings.authorized_keys)
 
     def holder(self, secret: str) -> str:
@@ -75,24 +90,29 @@ class Provisioning:
         """The plan for the hardware the agent found; what it may read from now on. Raises CannotPlan."""
         self.nodes.keep(name, inventory=to_json(inventory))
         node = self.nodes.get(name)
-        install = self.plan(node, inventory)
+        install, system = self._plan(node, inventory)
         answer = PlanAnswer(install, plan_hash(install))
-        self.nodes.keep(name, plan_hash=answer.hash, installing=install.image)
+        self.nodes.keep(name, plan_hash=answer.hash, installing=install.image, system=to_json(system))
         return answer
 
     def plan(self, node: Node, inventory: Inventory) -> InstallPlan:
         """The plan that would run; nothing is stored or touched."""
+        return self._plan(node, inventory)[0]
+
+    def _plan(self, node: Node, inventory: Inventory) -> tuple[InstallPlan, System]:
         version = self.images.resolve(node.image)
         layout = read_layout(layouts.find(self._state.layouts, node.layout), node.layout)
-        return plan(node, version, layout, inventory, self._site_of(node))
+        return plan_with_system(node, version, layout, inventory, self._site_of(node))
 
     def record_report(self, name: str, report: Report) -> None:
-        """Keep a report, and move the node where the report says it is."""
-        if report.status is Status.FAILED:
+        """Keep a report, and move the node where the report says it is. A running node stays what it is."""
+        if report.phase in PHASES and self.updates.concerns(name):
+            self.updates.record_report(name, report)
+        elif report.status is Status.FAILED:
             self.nodes.record(name, NodeEvent.FAILED, reason=f"{report.phase}: {report.message}")
         elif (report.phase, report.status) == ("reboot", Status.DONE):
             installing = self.nodes.fact(name, "installing")
-            changes = {"action": BootAction.LOCAL.value, "installed": installing}
+            changes = {"action": BootAction.LOCAL.value, "installed": installing, **NEVER_UPDATED}
             self.nodes.record(name, NodeEvent.INSTALLED, **changes)
         self.nodes.add_report(name, self._clock(), report)
 
@@ -106,20 +126,23 @@ class Provisioning:
         self.nodes.keep(name, host_keys=keys)
 
     def grant(self, name: str, secret: str) -> Grant | None:
-        """What an rsync connection may read now: the version of the plan, and only while it is being installed."""
+        """What an rsync connection may read now: the version of its plan and what lies over it for this node, and only
+        while it is being installed or updated."""
         try:
-            node = self.nodes.get(self._tokens.holder(secret))
-            version = self._installing(node)
+            holder = self.nodes.holder(secret)
+            version = self._under_way(holder)
         except (Denied, NotFound, Conflict):
             return None
-        if node.name != name:
+        if holder.name != name:
             return None
-        return Grant(node.name, (Module("image", self.images.tree(version)),))
+        image = Module("image", self.images.tree(version))
+        return Grant(name, (image, *self.updates.modules(self.nodes.get(name))))
 
-    def _installing(self, node: Node) -> Version:
-        planned = self.nodes.fact(node.name, "installing")
-        if node.state is not NodeState.INSTALLING or not planned:
-            raise Conflict("nothing is being installed", where=node.name)
+    def _under_way(self, holder: Holder) -> Version:
+        installs = holder.state is NodeState.INSTALLING
+        planned = self.nodes.fact(holder.name, "installing") if installs else holder.updating
+        if not planned or not (installs or holder.state in RUNNING):
+            raise Conflict("nothing is being installed or updated", where=holder.name)
         return self.images.resolve(ImageRef.parse(planned))
 
     def _site_of(self, node: Node) -> Site:

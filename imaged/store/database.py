@@ -1,7 +1,7 @@
 """The node database: its tables and how it is opened. SQLAlchemy Core; what is asked of it is in the other modules."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,13 @@ nodes = sa.Table(
     sa.Column("installed", sa.String),  # exactly which version is on its disks
     sa.Column("host_keys", sa.Text, nullable=False, default=""),  # ssh public host keys, a line each
     sa.Column("last_seen", sa.Float),
+    sa.Column("system", sa.Text),  # JSON of model.system.System: the disks as the plan has them
+    sa.Column("updating", sa.String),  # exactly which version an update brings that has not ended: compute@4
+    sa.Column("serial", sa.String),  # of the last update that was carried out whole
+    sa.Column("updated", sa.Text),  # JSON of model.update.Updated: how the last update ended
+    sa.Column("updated_at", sa.Float),
+    sa.Column("drift", sa.Text),  # JSON of model.update.Drift, as the node last sent it
+    sa.Column("drift_at", sa.Float),
 )
 
 nics = sa.Table(
@@ -96,6 +103,7 @@ def open_database(path: Path) -> sa.Engine:
         engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": 10})
         sa.event.listen(engine, "connect", _prepare)
         tables.create_all(engine)
+        _add_columns(engine)
         with engine.begin() as connection:
             found = connection.scalar(sa.select(meta.c.value).where(meta.c.key == "schema"))
             if found is None:
@@ -110,6 +118,17 @@ def open_database(path: Path) -> sa.Engine:
             hint="Run the version of imaged that wrote it.",
         )
     return engine
+
+
+def _add_columns(engine: sa.Engine) -> None:
+    """A database of an earlier release lacks columns that were added since; all of those may be empty."""
+    for table in tables.sorted_tables:
+        known = {column["name"] for column in sa.inspect(engine).get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in known:
+                kind = column.type.compile(engine.dialect)
+                with suppress(sa.exc.OperationalError), engine.begin() as connection:  # another process was faster
+                    connection.execute(sa.text(f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}"))
 
 
 def _prepare(connection: Any, _record: Any) -> None:

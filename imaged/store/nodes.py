@@ -4,15 +4,18 @@ from collections.abc import Iterable
 from typing import Any
 
 import sqlalchemy as sa
+from attrs import frozen
 
 from imaged.model.codec import from_json, from_plain, to_json
-from imaged.model.errors import Conflict, NotFound
+from imaged.model.errors import Conflict, Denied, NotFound
 from imaged.model.hardware import Inventory
 from imaged.model.machine import Machine
+from imaged.model.names import ImageRef
 from imaged.model.net import Mac
-from imaged.model.node import BootAction, Node, NodeEvent, next_state
+from imaged.model.node import BootAction, Node, NodeEvent, NodeState, next_state
 from imaged.model.report import Report
 from imaged.store.database import machines, nics, nodes, refusing_duplicates, reports
+from imaged.store.tokens import secret_hash
 
 _NODE_KEYS = ("name", "uuid", "address", "image", "layout", "console", "action", "state", "reason")
 
@@ -22,10 +25,28 @@ _ALL = (
     .select_from(nodes.outerjoin(nics))
     .order_by(nodes.c.name, nics.c.position)
 )
+_FACTS = (
+    "inventory", "plan_hash", "installing", "installed", "host_keys", "last_seen", "system", "updating", "serial",
+    "updated", "updated_at", "drift", "drift_at",
+)  # fmt: skip
+_HOLDER = sa.select(
+    *(nodes.c[key] for key in ("updating", "name", "image", "state", "address", "console", "plan_hash"))
+).where(nodes.c.secret_hash == sa.bindparam("hash"))
 _BY_NAME = _ALL.where(nodes.c.name == sa.bindparam("wanted"))
 _BY_UUID = _ALL.where(nodes.c.uuid == sa.bindparam("uuid"))
 _owner = nics.alias("owner")
 _BY_MAC = _ALL.where(nodes.c.name.in_(sa.select(_owner.c.node).where(_owner.c.mac == sa.bindparam("mac"))))
+
+
+@frozen
+class Holder:
+    """The holder of a secret. ``facts``: equal as long as nothing has changed that a plan of an update depends on."""
+
+    name: str
+    image: ImageRef
+    state: NodeState
+    updating: str | None
+    facts: tuple[Any, ...]
 
 
 class Nodes:
@@ -104,6 +125,23 @@ class Nodes:
         """One stored fact, None when there is none yet."""
         with self._engine.connect() as connection:
             return connection.scalar(sa.select(nodes.c[column]).where(nodes.c.name == name))
+
+    def facts(self, name: str) -> dict[str, Any]:
+        """All that is stored beside the definition. Raises NotFound."""
+        query = sa.select(*(nodes.c[key] for key in _FACTS)).where(nodes.c.name == name)
+        with self._engine.connect() as connection:
+            row = connection.execute(query).first()
+        if row is None:
+            raise _unknown(name)
+        return dict(row._mapping)
+
+    def holder(self, secret: str) -> Holder:
+        """The node that proves itself by ``secret``, in one small question. Raises Denied."""
+        with self._engine.connect() as connection:
+            row = connection.execute(_HOLDER, {"hash": secret_hash(secret)}).first()
+        if row is None:
+            raise Denied("this secret is no node's", hint="The node was re-installed or removed since.")
+        return Holder(row.name, ImageRef.parse(row.image), NodeState(row.state), row.updating, tuple(row)[1:])
 
     def inventory(self, name: str) -> Inventory | None:
         """The hardware as the agent last saw it."""

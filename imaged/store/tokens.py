@@ -21,7 +21,7 @@ class Tokens:
         """A fresh token for one install of ``node``; good until ``expires`` (seconds since the epoch)."""
         token = secrets.token_urlsafe(24)
         with self._engine.begin() as connection:
-            connection.execute(tokens.insert().values(hash=_hash(token), node=node, expires=expires))
+            connection.execute(tokens.insert().values(hash=secret_hash(token), node=node, expires=expires))
         return token
 
     def claim(self, token: str, secret: str, now: float) -> str:
@@ -31,22 +31,24 @@ class Tokens:
         is unknown, too old, or was used by somebody else.
         """
         with self._engine.begin() as connection:
-            row = connection.execute(sa.select(tokens).where(tokens.c.hash == _hash(token))).first()
+            row = connection.execute(sa.select(tokens).where(tokens.c.hash == secret_hash(token))).first()
             if row is None:
                 raise Denied("this boot token is not known", hint=_AGAIN)
-            if row.used_by not in (None, _hash(secret)):
+            if row.used_by not in (None, secret_hash(secret)):
                 raise Denied("this boot token was used already", where=row.node, hint=_AGAIN)
             if row.used_by is None and row.expires < now:
                 raise Denied("this boot token is too old", where=row.node, hint=_AGAIN)
             connection.execute(tokens.delete().where(tokens.c.expires < now - 86400))
             if row.used_by is None:
-                connection.execute(tokens.update().where(tokens.c.hash == row.hash).values(used_by=_hash(secret)))
-                connection.execute(nodes.update().where(nodes.c.name == row.node).values(secret_hash=_hash(secret)))
+                connection.execute(tokens.update().where(tokens.c.hash == row.hash).values(used_by=secret_hash(secret)))
+                connection.execute(
+                    nodes.update().where(nodes.c.name == row.node).values(secret_hash=secret_hash(secret))
+                )
             return str(row.node)
 
     def holder(self, secret: str) -> str:
         """The node that proves itself by ``secret``. Raises Denied."""
-        query = sa.select(nodes.c.name).where(nodes.c.secret_hash == _hash(secret))
+        query = sa.select(nodes.c.name).where(nodes.c.secret_hash == secret_hash(secret))
         with self._engine.connect() as connection:
             name = connection.scalar(query)
         if name is None:
@@ -54,6 +56,6 @@ class Tokens:
         return str(name)
 
 
-def _hash(secret: str) -> str:
-    """The secrets are random and long, so a plain hash is as good as a slow one."""
+def secret_hash(secret: str) -> str:
+    """What is kept of a secret. The secrets are random and long, so a plain hash is as good as a slow one."""
     return hashlib.sha256(secret.encode()).hexdigest()

@@ -1,0 +1,199 @@
+"""What the server does for running nodes, without HTTP: are they in step, and if not, what brings them there."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from attrs import evolve
+
+from imaged.model.codec import from_json, to_json
+from imaged.model.errors import BadInput, Conflict, Denied
+from imaged.model.image import Version
+from imaged.model.names import ImageRef
+from imaged.model.node import Node, NodeState
+from imaged.model.report import Report, Status
+from imaged.model.system import System
+from imaged.model.transfer import Module
+from imaged.model.update import Drift, Outcome, Updated, UpdatePlan
+from imaged.planning.install import Site
+from imaged.planning.update import Layers, plan_update
+from imaged.store.deltas import Deltas, Manifest, Served
+from imaged.store.images import Images
+from imaged.store.nodes import Holder, Nodes
+
+RUNNING: Final = frozenset((NodeState.INSTALLED, NodeState.READY))
+NEVER_UPDATED: Final[dict[str, Any]] = dict.fromkeys(
+    ("updating", "serial", "updated", "updated_at", "drift", "drift_at")
+)
+_SHOWN: Final = 200  # differences of a drift that are kept; their number is known in any case
+_MOST_KNOWN: Final = 65536  # serials; more than there are nodes
+
+
+class LayerSource(Protocol):
+    """What lies over an image: overrides, protected paths, scripts."""
+
+    def generation(self) -> object:
+        """Equal as long as nothing has changed. Asked with every question of every node: a few stat(2)s, no more."""
+
+    def layers(self, node: Node, version: Version) -> Layers:
+        """What lies over ``version`` on ``node``, rendered."""
+
+    def path(self, node: Node) -> Path | None:
+        """The rendered overrides of ``node`` for rsync; None: there are none."""
+
+
+class NoLayers:
+    """The image and nothing else."""
+
+    def generation(self) -> object:
+        """Never changes."""
+        return None
+
+    def layers(self, node: Node, version: Version) -> Layers:
+        """Nothing."""
+        return Layers()
+
+    def path(self, node: Node) -> Path | None:
+        """Nothing."""
+        return None
+
+
+class Updates:
+    """Updates of one server's nodes. ``clock`` gives seconds since the epoch.
+
+    Methods that take a secret or touch trees may be called in threads; what they share is replaced, never changed.
+    """
+
+    def __init__(
+        self,
+        nodes: Nodes,
+        images: Images,
+        deltas: Deltas,
+        layers: LayerSource,
+        *,
+        site_of: Callable[[Node], Site],
+        rsync_port: int,
+        clock: Callable[[], float],
+    ) -> None:
+        self._nodes = nodes
+        self._images = images
+        self._deltas = deltas
+        self._layers = layers
+        self._site_of = site_of
+        self._rsync_port = rsync_port
+        self._clock = clock
+        self._known: dict[tuple[str, int | None], tuple[object, str]] = {}
+
+    def in_step(self, secret: str, serial: str, to: int | None = None) -> bool:
+        """Whether the node is known to be at ``serial``: one small question to the database, no plan. Raises Denied.
+
+        False says only that a plan must be made to know.
+        """
+        holder = self._nodes.holder(secret)
+        return bool(serial) and self._known.get((holder.name, to)) == (self._inputs(holder, to), serial)
+
+    def answer_plan(self, secret: str, serial: str, to: int | None = None) -> UpdatePlan | None:
+        """What brings the node into step, and what it may read from now on; None when ``serial`` is that already.
+
+        Raises Denied, NotFound, CannotPlan, and Conflict for a node that does not run.
+        """
+        holder = self._nodes.holder(secret)
+        inputs = self._inputs(holder, to)  # taken first: what changes meanwhile makes the next question another
+        plan = self.plan(self._nodes.get(holder.name), to)
+        if len(self._known) >= _MOST_KNOWN:
+            self._known = {}
+        self._known[holder.name, to] = (inputs, plan.serial)
+        if plan.serial == serial:
+            return None
+        if holder.updating != plan.image:
+            self._nodes.keep(holder.name, updating=plan.image)
+        return plan
+
+    def plan(self, node: Node, to: int | None = None) -> UpdatePlan:
+        """The plan that would be given; nothing is stored. Raises as ``answer_plan``."""
+        facts = self._nodes.facts(node.name)
+        inventory = self._nodes.inventory(node.name)
+        if node.state not in RUNNING:
+            raise Conflict(f"{node.name} is {node.state.value}", hint="Only a node that was installed is updated.")
+        if not facts["system"] or inventory is None:
+            raise Conflict(
+                f"what was planned for the disks of {node.name} is not known",
+                hint="It was installed by an older release. Install it once more.",
+            )
+        version = self._images.resolve(_wanted(node.image, to))
+        system = from_json(facts["system"], System, where=f"system of {node.name}")
+        layers = self._layers.layers(node, version)
+        return plan_update(node, version, system, inventory, self._site_of(node), layers, self._rsync_port)
+
+    def manifest(self, name: str, image: str, number: int, basis: str, *, compressed: bool) -> Served:
+        """A version's manifest for node ``name``: its own image's only. ``basis``: sha256 of the one it has, or empty.
+
+        Raises Denied and NotFound.
+        """
+        if image != self._nodes.get(name).image.image:
+            raise Denied(f"{image} is not the image of {name}")
+        version = self._images.resolve(ImageRef(image, version=number, channel=""))
+        known = self._images.versions(image) if basis and basis != version.manifest_sha256 else ()
+        old = next((each for each in known if each.manifest_sha256 == basis), None)
+        return self._deltas.find(self._file(version), self._file(old) if old else None, compressed=compressed)
+
+    def modules(self, node: Node) -> tuple[Module, ...]:
+        """What ``node`` may read beside its image."""
+        path = self._layers.path(node)
+        return (Module("overrides", path),) if path else ()
+
+    def concerns(self, name: str) -> bool:
+        """Whether a report of this node is about an update: it runs, so nothing is being installed."""
+        return self._nodes.get(name).state in RUNNING
+
+    def record_report(self, name: str, report: Report) -> None:
+        """Keep it; the log starts empty with each update."""
+        if (report.phase, report.status) == ("compare", Status.STARTED):
+            self._nodes.clear_reports(name)
+        self._nodes.add_report(name, self._clock(), report)
+
+    def record_updated(self, name: str, updated: Updated) -> None:
+        """An update has ended: nothing more to read. Raises Conflict for a version that was not this node's to fetch.
+
+        A failure leaves the node what it is: it runs, and its disks hold the old version or a mix, which the next
+        update repairs.
+        """
+        facts = self._nodes.facts(name)
+        ref, node = ImageRef.parse(updated.image), self._nodes.get(name)
+        if node.state not in RUNNING:
+            raise Conflict(f"{name} is {node.state.value}: no update can end there", where=name)
+        if updated.image != facts["updating"] and (ref.image != node.image.image or ref.version is None):
+            raise Conflict(f"{updated.image} was not an update of {name}", where=name)
+        now = self._clock()
+        values: dict[str, Any] = {"updating": None, "updated": to_json(updated), "updated_at": now, "last_seen": now}
+        if updated.outcome is Outcome.DONE:
+            values |= {"installed": updated.image, "serial": updated.serial, "drift": None, "drift_at": None}
+        self._nodes.keep(name, **values)
+
+    def record_drift(self, name: str, drift: Drift) -> None:
+        """What a node found different; the first differences are kept. Raises BadInput for a count that is none."""
+        if drift.count < len(drift.differences):
+            raise BadInput(f"a count of {drift.count} with {len(drift.differences)} differences", where="count")
+        now = self._clock()
+        kept = evolve(drift, differences=drift.differences[:_SHOWN])
+        self._nodes.keep(name, drift=to_json(kept), drift_at=now, last_seen=now)
+
+    def _file(self, version: Version) -> Manifest:
+        return Manifest(self._images.manifest(version), version.manifest_sha256)
+
+    def _inputs(self, holder: Holder, to: int | None) -> object:
+        return holder.facts, self._published(_wanted(holder.image, to)), self._layers.generation()
+
+    def _published(self, ref: ImageRef) -> object:
+        """Changes when the channel moves, or when the version goes away: both are files (see ``store.images``)."""
+        home = self._images.root / ref.image
+        path = home / str(ref.version) / "version.json" if ref.version else home / "channels" / ref.channel
+        try:
+            found = path.stat()
+        except OSError:
+            return None
+        return found.st_ino, found.st_mtime_ns
+
+
+def _wanted(image: ImageRef, to: int | None) -> ImageRef:
+    return ImageRef(image.image, version=to, channel="") if to else image
