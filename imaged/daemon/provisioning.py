@@ -79,7 +79,7 @@ class Provisioning:
         name = self._tokens.claim(claim.token, claim.secret, self._clock())
         self.nodes.record(name, NodeEvent.CLAIMED)
         self.nodes.clear_reports(name)
-        self.nodes.keep(name, updating=None)
+        self.nodes.keep(name, installing=None, updating=None)  # nothing to read before there is a plan
         return Claimed(name, self._settings.rsync.port, self._settings.authorized_keys)
 
     def holder(self, secret: str) -> str:
@@ -108,7 +108,8 @@ class Provisioning:
         """Keep a report, and move the node where the report says it is. A running node stays what it is."""
         if report.phase in PHASES and self.updates.concerns(name):
             self.updates.record_report(name, report)
-        elif report.status is Status.FAILED:
+            return
+        if report.status is Status.FAILED:
             self.nodes.record(name, NodeEvent.FAILED, reason=f"{report.phase}: {report.message}")
         elif (report.phase, report.status) == ("reboot", Status.DONE):
             installing = self.nodes.fact(name, "installing")
