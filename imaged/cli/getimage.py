@@ -90,19 +90,14 @@ def command(
         against = images.tree(last[0]) if last else None
         if dry_run:
             compared = client.compare(captured, against or client.scratch / "nothing", hidden=True)
-            click.echo(
-                dry_run_text(golden, facts, captured, compared.changes, compared.hidden, last[0].ref if last else "")
-            )
+            ref, size = last[0].ref if last else "", compared.stats.get("Total file size", 0)
+            click.echo(dry_run_text(golden, facts, captured, compared.changes, compared.hidden, ref, size))
             return
         version, changing = _capture(client, facts, captured, images, name, against)
         images.publish(version, channel)
         client.end()
-        drafted = _draft(
-            context.state.layouts,
-            target,
-            draft(facts, captured, name, _held(images, version, captured)),
-            again=update_layout,
-        )
+        text = draft(facts, captured, name, _held(images, version, captured))
+        drafted = _draft(context.state.layouts, target, text, again=update_layout)
         _tell(version, channel, captured, changing, drafted, log.name)
 
 

@@ -13,6 +13,7 @@ from imaged.model.size import GIB, MIB, format_size
 from imaged.planning.capture import CapturePlan, Kept
 
 _FS = {"ext4": "ext4", "ext3": "ext4", "ext2": "ext4", "xfs": "xfs", "btrfs": "btrfs", "vfat": "vfat", "msdos": "vfat"}
+_NO_DISKS = ("zram", "ram", "loop", "nbd", "sr", "fd")
 _ESPS = ("/boot/efi", "/efi")
 _MOUNT = re.compile(r"/|(/[A-Za-z0-9._+@:-]+)+")  # what a layout can say
 _MATCH = "bus: [nvme, virtio, sata, sas, mmc, other]"
@@ -37,7 +38,11 @@ def draft(facts: GoldenFacts, plan: CapturePlan, image: str, held: Mapping[str, 
     ``held`` is what the image holds below each mount point, in bytes; where it is missing, what the client uses counts.
     """
     parts = list(_parts(facts, plan, held))
-    disks = {block.name: block for block in facts.blocks if not block.parents and block.kind == "disk"}
+    disks = {
+        block.name: block
+        for block in facts.blocks
+        if block.kind == "disk" and block.size and not block.parents and not block.name.startswith(_NO_DISKS)
+    }
     root = next(part for part in parts if part.kept.at == "/")
     first = [part for part in parts if _with_root(part, root)]
     rest = [part for part in parts if part not in first]
@@ -157,7 +162,7 @@ def _row(part: _Part, total: int) -> str:
     if role == "boot":
         size = _shown(max(GIB // 2, _rounded(part.size), _least(part)))
     else:
-        size = f"{{min: {_shown(_least(part))}, weight: {max(1, part.size * 1000 // total)}}}"
+        size = f"{{min: {_shown(_least(part))}, weight: {max(1, part.size * 1000 // total) if part.size else 1000}}}"
     return f"id: {name}, role: {role}, size: {size}, fs: {part.fs}, mount: {at}"
 
 

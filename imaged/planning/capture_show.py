@@ -20,8 +20,12 @@ def dry_run_text(
     changes: Sequence[Change],
     hidden: Sequence[tuple[str, str]],
     last: str,
+    size: int,
 ) -> str:
-    """The whole of ``getimage --dry-run``. ``last`` is the version that ``changes`` compare with; empty: none."""
+    """The whole of ``getimage --dry-run``: ``size`` is the sum of the sizes of all files, in bytes.
+
+    ``last`` is the version that ``changes`` compare with; empty: none.
+    """
     system = facts.os_release.get("PRETTY_NAME", "an unknown system")
     boots = ", ".join(part for part in (facts.arch, facts.firmware.upper(), f"kernel {facts.release}") if part.strip())
     lines = [f"{golden} is {facts.hostname}: {system}, {boots}", "", "Captured:"]
@@ -29,7 +33,7 @@ def dry_run_text(
     lines += ["", "Left out, the mount point kept:"] if plan.left_out else []
     lines += [f"  {each.at:<24} {each.fstype:<10} {each.reason}" for each in plan.left_out]
     lines += ["", "Left out:", *_hidden(plan, hidden)] if hidden else []
-    lines += ["", *_changes(changes, last)]
+    lines += ["", *_changes(changes, last, size)]
     lines += ["", *(f"Warning: {warning}." for warning in plan.warnings)] if plan.warnings else []
     return "\n".join(lines)
 
@@ -61,9 +65,9 @@ def _hidden(plan: CapturePlan, hidden: Sequence[tuple[str, str]]) -> Iterator[st
             yield f"    and {len(paths) - _SHOWN} more"
 
 
-def _changes(changes: Sequence[Change], last: str) -> Iterator[str]:
+def _changes(changes: Sequence[Change], last: str, size: int) -> Iterator[str]:
     if not last:
-        yield f"There is no version yet: all {len(changes)} paths would be moved."
+        yield f"There is no version yet: all {len(changes)} paths would be moved, {format_size(size)}."
         return
     counts = Counter(change.what for change in changes)
     if not changes:
