@@ -184,11 +184,35 @@ def test_the_whole_tree(house, directory, tmp_path):
         ("-aHAX", "--numeric-ids", "--no-inc-recursive", "--partial", "--checksum-choice=none", "--whole-file"),
         ("-aHAXx", "--delete", "--delete-excluded", "--exclude=/etc/1*", "--bwlimit=100000", "--timeout=60"),
         ("-rlptD", "--dry-run", "-v"),
+        (
+            "-aHAXS",
+            "--numeric-ids",
+            "--delay-updates",
+            "--partial-dir=.imaged-partial",
+            "--delete-delay",
+            "--from0",
+            "--filter=merge -",
+        ),
     ],
 )
 def test_options_of_updates(options, house, tmp_path):
-    done = house.rsync(*options, "rsync://imaged/image/", str(tmp_path / "got"))
+    done = house.rsync(*options, "rsync://imaged/image/", str(tmp_path / "got"), input="")
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_contents_for_a_node_that_knows_the_attributes(house, directory, tmp_path):
+    """A list of files into staging, with the node's own tree as the basis of a delta."""
+    (tmp_path / "node/etc").mkdir(parents=True)
+    (tmp_path / "node/etc/1").write_text("what the node has")
+    done = house.rsync(
+        "-t", "-S", "-I", "--partial", "--no-inc-recursive", "--files-from=-", "--from0",
+        f"--compare-dest={tmp_path / 'node'}", "rsync://imaged/image/", f"{tmp_path / 'staged'}/",
+        input="./etc/1\0./etc/na\nme \\ \u00e9\0",
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    tree = directory / "tree"
+    for name in ("etc/1", "etc/na\nme \\ \u00e9"):
+        assert (tmp_path / "staged" / name).read_bytes() == (tree / name).read_bytes()
 
 
 def test_a_list_of_files(house, directory, tmp_path):
