@@ -18,7 +18,8 @@ from imaged.planning.capture import CapturePlan
 
 # -x: a filesystem that appears while we copy is not entered. -R with every kept mount point named: one transfer, so
 # that filter rules mean the same everywhere. -s: names reach the client's rsync without its shell.
-_WHAT = ("-aHAXSxRs", "--numeric-ids", "--from0", "--timeout=600")
+# Without --modify-window=-1, times are compared in whole seconds: a directory touched twice in one keeps a wrong time.
+_WHAT = ("-aHAXSxRs", "--numeric-ids", "--modify-window=-1", "--from0", "--timeout=600")
 _MOST_BASES = 20  # rsync(1), --link-dest
 MODULE, FACTS, DONE = "golden", "facts", "done"
 

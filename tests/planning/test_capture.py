@@ -258,9 +258,9 @@ def test_command_lines_by_ssh() -> None:
         partial="/w/p",
     )
     assert argv == (
-        "setpriv", "--pdeathsig", "TERM", "rsync", "-aHAXSxRs", "--numeric-ids", "--from0", "--timeout=600",
-        f"--rsh={_SSH}", "--rsync-path=sudo -n rsync", "--filter=merge /r", "--link-dest=/w/basis.1/tree",
-        "--link-dest=/v/1/tree", "--partial-dir=/w/p", "--stats", "--no-human-readable", "--out-format=%i %n%L",
+        "setpriv", "--pdeathsig", "TERM", "rsync", "-aHAXSxRs", "--numeric-ids", "--modify-window=-1", "--from0",
+        "--timeout=600", f"--rsh={_SSH}", "--rsync-path=sudo -n rsync", "--filter=merge /r",
+        "--link-dest=/w/basis.1/tree", "--link-dest=/v/1/tree", "--partial-dir=/w/p", "--stats", "--no-human-readable", "--out-format=%i %n%L",
         "[fe80::1]:/", ":/boot/efi", ":/srv/big data", "/w/tree/",
     )  # fmt: skip
     assert not any("--inplace" in each or "--delete" in each for each in argv)
@@ -270,7 +270,8 @@ def test_command_lines_by_daemon() -> None:
     golden = Golden("node1", port=8730, daemon=True)
     argv = compare_argv(golden, plan(_facts("busybox"), Wishes()), control="", rules="/r", against="/t", hidden=True)
     assert argv[4:] == (
-        "-aHAXSxRs", "--numeric-ids", "--from0", "--timeout=600", "--port=8730", "--filter=merge /r", "--dry-run",
+        "-aHAXSxRs", "--numeric-ids", "--modify-window=-1", "--from0", "--timeout=600", "--port=8730",
+        "--filter=merge /r", "--dry-run",
         "--delete", "--stats", "--no-human-readable", "--out-format=%i %n%L", "-vv", "node1::golden/", "::golden/boot",
         "/t/",
     )  # fmt: skip
