@@ -3,15 +3,14 @@
 import getpass
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from pathlib import Path
 
 import click
 from attrs import frozen
 
 from imaged import process
 from imaged.cli.context import Context
-from imaged.model.errors import CannotPlan, Conflict, Denied, ImagedError
+from imaged.model.errors import BadInput, CannotPlan, Denied, ImagedError
 from imaged.model.image import Version
 from imaged.model.names import ImageRef, channel_name
 from imaged.origins import chroot
@@ -20,17 +19,14 @@ from imaged.planning.clean import CLEAN
 from imaged.planning.leaving import After, leave
 from imaged.store import changes, edit, edits, facts, seal
 from imaged.store.changes import Changes
-from imaged.store.edits import Edit
-from imaged.store.images import Images, Working, utc_now
+from imaged.store.edits import Copy
+from imaged.store.images import Images
 from imaged.store.tree import Tree
 
 _SHOWN = 5  # paths of each kind
 _PROMPT = "Seal a new version, keep the copy for later, discard it, or go back in? [s/k/d/b]"
+_KEPT = "The copy is kept: `imaged enter {}` goes on with it."
 _ANSWERS = {"s": After.SEAL, "k": After.KEEP, "d": After.DISCARD, "b": After.ASK}
-
-
-class _Kept(Exception):
-    """Leaves ``Images.working`` without a version and with the copy still there."""
 
 
 @click.command("enter")
@@ -55,26 +51,29 @@ def command(
     """
     ref = ImageRef.parse(image)
     order = _Order(argv, After(wished or "ask"), channel and channel_name(channel), message, force)
+    if order.wished in (After.KEEP, After.DISCARD) and (channel or message):
+        raise BadInput("--channel and --message are for a version, and nothing is to be sealed", where=f"--{wished}")
     if os.geteuid() != 0:
         raise Denied("only root can enter an image: its files belong to many users", hint="Run it with sudo.")
     os.umask(0o022)  # what is written inside is for nodes, whose daemons must read it
     images = Images(context.state.images)
     wanted = images.resolve(ref)
-    code = 0
     try:
-        with _working(images, wanted, fresh) as working:
-            base = _begin(images, wanted, working, exactly="@" in image)
-            while True:
-                code, after = _visit(images, base, working, order)
-                if after is not After.ASK:
-                    break
-            if after is After.KEEP:
-                raise _Kept
-            if after is After.SEAL:
-                _seal(images, base, working, order)
-    except _Kept:
-        _say(f"The copy is kept: `imaged enter {wanted.image}` goes on with it.")
-    return code
+        with edits.working_copy(images, wanted, _user(), _duplicate, exactly="@" in image, fresh=fresh) as copy:
+            _say(_introduction(copy, wanted))
+            code, after = _visit(images, copy, order)
+            while after is After.ASK:
+                code, after = _visit(images, copy, order)
+            if after is After.DISCARD:
+                copy.discard()
+            elif after is After.SEAL:
+                _seal(images, copy, order)
+            else:
+                _say(_KEPT.format(wanted.image))
+            return code
+    except click.Abort:  # Ctrl-D or Ctrl-C where something was asked
+        _say("\n" + _KEPT.format(wanted.image))
+        return 0
 
 
 @frozen
@@ -88,39 +87,27 @@ class _Order:
     force: bool
 
 
-@contextmanager
-def _working(images: Images, wanted: Version, fresh: bool) -> Iterator[Working]:
-    """One editor at a time, and a second one hears who and since when."""
-    import shutil
+def _duplicate(tree: Path, at: Path) -> None:
+    """A second or so where files can share blocks (btrfs, xfs); a whole copy, never hard links, elsewhere.
 
-    with images.working(wanted.image) as working:
-        shutil.rmtree(working.tree)
-        process.run(("cp", "-a", "--reflink=auto", str(images.tree(wanted)), str(working.tree)))
-        yield working
+    It ends with us: the next one must not meet it.
+    """
+    process.run(("setpriv", "--pdeathsig", "KILL", "cp", "--archive", "--reflink=auto", str(tree), str(at)))
 
 
-def _begin(images: Images, wanted: Version, working: Working, *, exactly: bool) -> Version:
-    """Mark a new copy, or take up a kept one. The version that the copy was made of."""
-    mark = edits.read(working.directory)
-    if mark is None:
-        edits.write(working.directory, Edit(wanted.number, _user(), utc_now()))
-        _say(f"This is a working copy of {wanted.ref}, {wanted.facts.os_name or 'an unknown system'}.")
-        return wanted
-    if exactly and mark.base != wanted.number:
-        raise Conflict(
-            f"{mark.who} left a copy of version {mark.base} at {mark.since}",
-            where=wanted.image,
-            hint=f"`imaged enter {wanted.image}` goes on with it; --fresh throws it away.",
-        )
-    _say(f"Going on with the copy of {wanted.image}@{mark.base} that {mark.who} made at {mark.since}.")
-    if mark.base != wanted.number:
-        _say(f"  Meanwhile {wanted.image} means {wanted.ref}; --fresh begins anew from that.")
-    return images.resolve(ImageRef(wanted.image, version=mark.base))
+def _introduction(copy: Copy, wanted: Version) -> str:
+    base, kept = copy.base, copy.kept
+    if kept is None:
+        return f"This is a working copy of {base.ref}, {base.facts.os_name or 'an unknown system'}."
+    text = f"Going on with the copy of {base.ref} that {kept.who} entered at {kept.since}."
+    if base == wanted:
+        return f"{text} --fresh begins anew."
+    return f"{text}\nMeanwhile {wanted.image} means {wanted.ref}; --fresh begins anew from that."
 
 
-def _visit(images: Images, base: Version, working: Working, order: _Order) -> tuple[int, After]:
+def _visit(images: Images, copy: Copy, order: _Order) -> tuple[int, After]:
     """Once in and out: how the command ended, and what becomes of the copy; ``ask`` means: in again."""
-    tree = Tree(working.tree)
+    tree, base = Tree(copy.working.tree), copy.base
     with chroot.surroundings(tree):
         shown = chroot.for_terminal(tree, base.image)
         code = process.attach(chroot.inside(tree, order.argv or chroot.shell(tree), shown))
@@ -128,11 +115,13 @@ def _visit(images: Images, base: Version, working: Working, order: _Order) -> tu
         code = 0  # a shell ends with whatever its last command said
     for step in CLEAN:
         edit.apply(tree, step, _nothing_runs)
-    different = changes.between(images.entries(base), seal.walk(working.tree))
+    different = changes.between(images.entries(base), seal.walk(tree.root))
     _show(base, different)
     leaving = leave(order.wished, code=code, changed=bool(different), terminal=sys.stdin.isatty(), force=order.force)
     if leaving.reason:
-        _say(leaving.reason)
+        _say(f"{leaving.reason[0].upper()}{leaving.reason[1:]}.")
+    elif code:
+        _say(f"The command ended with {code}.")
     return code, _asked() if leaving.after is After.ASK else leaving.after
 
 
@@ -144,16 +133,12 @@ def _asked() -> After:
 
 
 def _prompt(text: str) -> str:
-    """Ctrl-D and Ctrl-C lose nobody's work."""
-    try:
-        said: str = click.prompt(text, default="", show_default=False, err=True)
-        return said.strip()
-    except click.Abort:
-        _say("")
-        raise _Kept from None
+    said: str = click.prompt(text, default="", show_default=False, err=True)
+    return said.strip()
 
 
-def _seal(images: Images, base: Version, working: Working, order: _Order) -> None:
+def _seal(images: Images, copy: Copy, order: _Order) -> None:
+    base, working = copy.base, copy.working
     faults = set(unfit(facts.read(Tree(working.tree)))) - set(unfit(base.facts))
     if faults and not order.force:
         hint = f"Mend it (`imaged enter {base.image}`: the copy is kept), or seal it all the same with --force."
@@ -163,14 +148,7 @@ def _seal(images: Images, base: Version, working: Working, order: _Order) -> Non
         message = message or _prompt("What changed, for others to read (may be empty)")
         channel = channel or _channel()
     origin = f"edit of {base.ref} by {_user()}" + (f": {message}" if message else "")
-    mark = edits.read(working.directory)
-    edits.clear(working.directory)
-    try:
-        version = images.seal(working, origin=origin)
-    except BaseException:
-        if mark is not None:
-            edits.write(working.directory, mark)
-        raise
+    version = images.seal(working, origin=origin)
     _say(f"Sealed {version.ref}.")
     if channel:
         images.publish(version, channel)
