@@ -1,0 +1,47 @@
+"""Differences of manifests: ``=N`` copies N lines of the old one, ``-N`` passes over N, ``+LINE`` is a new one."""
+
+import array
+from typing import IO, Iterable
+
+from installer.node.errors import NoServer
+from installer.node.stamps import Stamps
+
+
+def apply(delta: Iterable[bytes], old: IO[bytes], new: IO[bytes], proven: Stamps) -> Stamps:
+    """Write the new manifest; the stamps of lines that both have go along, new lines are not proven.
+
+    Raises NoServer for a difference that does not fit the old one.
+    """
+    stamps = array.array("Q")
+    at = 0
+    for line in delta:
+        sign, rest = line[:1], line[1:]
+        if sign == b"+":
+            new.write(rest)
+            stamps.extend((0, 0))
+            continue
+        count = _count(sign, rest)
+        for _ in range(count):
+            kept = old.readline()
+            if not kept:
+                raise _misfit()
+            if sign == b"=":
+                new.write(kept)
+        if sign == b"=":
+            stamps.extend(proven.values[2 * at : 2 * (at + count)])
+        at += count
+    return Stamps(stamps)
+
+
+def _count(sign: bytes, rest: bytes) -> int:
+    try:
+        count = int(rest)
+    except ValueError:
+        count = -1
+    if sign not in (b"=", b"-") or count < 0:
+        raise _misfit()
+    return count
+
+
+def _misfit() -> NoServer:
+    return NoServer("sent a difference that does not fit the manifest here", where="server")

@@ -1,0 +1,40 @@
+"""How a path of the tree is looked at more closely than lstat does. Nothing here follows the last symbolic link."""
+
+import errno
+import hashlib
+import os
+from typing import Tuple
+
+from installer.node.compare import Look
+
+_BLOCK = 1 << 20
+_UNSUPPORTED = frozenset((errno.ENOTSUP, errno.EOPNOTSUPP))
+
+
+def at(fd: int) -> Look:
+    """For paths below the open directory ``fd``."""
+    top = b"/proc/self/fd/%d/" % fd  # the calls for attributes know no directory to start from
+
+    def link(path: bytes) -> bytes:
+        return os.fsencode(os.readlink(path, dir_fd=fd))
+
+    def xattrs(path: bytes) -> Tuple[Tuple[bytes, bytes], ...]:
+        try:
+            names = os.listxattr(top + path, follow_symlinks=False)
+        except OSError as error:
+            if error.errno in _UNSUPPORTED:
+                return ()
+            raise
+        return tuple((os.fsencode(name), os.getxattr(top + path, name, follow_symlinks=False)) for name in names)
+
+    def sha256(path: bytes) -> str:
+        hashed = hashlib.sha256()
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=fd)
+        with open(descriptor, "rb", buffering=0) as file:
+            while True:
+                block = file.read(_BLOCK)
+                if not block:
+                    return hashed.hexdigest()
+                hashed.update(block)
+
+    return Look(link, xattrs, sha256)

@@ -1,0 +1,55 @@
+"""Anchored path patterns, as plans write them, compiled to one regular expression. Pure.
+
+``*`` and ``?`` stop at ``/``, ``**`` does not, ``[a-z]`` is one of a set. A pattern covers what it names and everything
+below it; one that ends with ``/`` only what is below.
+"""
+
+import re
+from typing import Callable, Iterable, Optional
+
+_TOKEN = re.compile(rb"/\*\*/|\*\*|\*|\?|\[!?\]?[^]]*\]|\\.|[^*?[\\]+|.", re.DOTALL)
+
+
+def matcher(patterns: Iterable[str]) -> Callable[[bytes], bool]:
+    """Whether a path (bytes, without a leading slash) is covered by any of them."""
+    which = chooser(patterns)
+    return lambda path: which(path) is not None
+
+
+def chooser(patterns: Iterable[str]) -> Callable[[bytes], Optional[int]]:
+    """The number of the first pattern that covers a path, None for none."""
+    forms = [b"(" + _expression(each.encode("utf-8", "surrogateescape")) + b")" for each in patterns]
+    if not forms:
+        return lambda path: None
+    match = re.compile(b"(?:" + b"|".join(forms) + rb")\Z", re.DOTALL).match
+
+    def which(path: bytes) -> Optional[int]:
+        found = match(path)
+        return found.lastindex - 1 if found is not None and found.lastindex else None
+
+    return which
+
+
+def _expression(pattern: bytes) -> bytes:
+    """Without capturing groups, so that a group's number is its pattern's."""
+    below = pattern.endswith(b"/")
+    parts = _TOKEN.findall(pattern.strip(b"/"))
+    return b"".join(map(_part, parts)) + (b"/.+" if below else b"(?:/.*)?")
+
+
+def _part(token: bytes) -> bytes:
+    if token == b"/**/":
+        return b"/(?:.*/)?"
+    if token == b"**":
+        return b".*"
+    if token == b"*":
+        return b"[^/]*"
+    if token == b"?":
+        return b"[^/]"
+    if token[:1] == b"[" and len(token) > 2:
+        negated = token[1:2] == b"!"
+        inner = token[2:-1] if negated else token[1:-1]
+        return b"(?!/)[" + (b"^" if negated else b"") + inner.replace(b"\\", b"\\\\").replace(b"[", b"\\[") + b"]"
+    if token[:1] == b"\\" and len(token) == 2:
+        return re.escape(token[1:])
+    return re.escape(token)
