@@ -2,17 +2,25 @@
 
 import json
 import time
+from typing import Any
 
 import click
 from rich.console import Console
 from rich.table import Table
 
 from imaged.cli.context import Context
-from imaged.model.codec import to_plain
+from imaged.model.codec import from_json, to_plain
+from imaged.model.errors import ImagedError
 from imaged.model.machine import Machine
+from imaged.model.names import ImageRef
 from imaged.model.node import Node
+from imaged.model.update import Drift, Updated
+from imaged.planning.standing import drifted, in_step, trouble
 from imaged.store.database import open_database
+from imaged.store.images import Images
 from imaged.store.nodes import Nodes
+
+_WIDE = 1000  # columns: a name cut short helps nobody, so a narrow terminal breaks the lines instead
 
 
 @click.command("lsnode")
@@ -25,26 +33,40 @@ def command(context: Context, names: tuple[str, ...], as_json: bool) -> None:
     nodes = tuple(store.get(name) for name in names) if names else store.all()
     machines = () if names else store.discovered()
     if as_json:
-        click.echo(json.dumps({"nodes": to_plain(nodes), "discovered": to_plain(machines)}, indent=2))
+        plain = [{**to_plain(node), **_known(store, node.name)} for node in nodes]
+        click.echo(json.dumps({"nodes": plain, "discovered": to_plain(machines)}, indent=2))
     elif nodes or machines:
-        _show(store, nodes, machines)
+        _show(store, Images(context.state.images), nodes, machines)
     else:
         click.echo("No nodes yet. `imaged addnode NAME --mac MAC --image IMAGE` defines one.")
 
 
-def _show(store: Nodes, nodes: tuple[Node, ...], machines: tuple[Machine, ...]) -> None:
-    console = Console()
+def _known(store: Nodes, name: str) -> dict[str, Any]:
+    """What the node itself has told, for programs."""
+    facts = store.facts(name)
+    plain = {key: facts[key] for key in ("installed", "updating", "serial", "updated_at", "drift_at", "last_seen")}
+    return plain | {key: json.loads(facts[key]) if facts[key] else None for key in ("updated", "drift")}
+
+
+def _show(store: Nodes, images: Images, nodes: tuple[Node, ...], machines: tuple[Machine, ...]) -> None:
+    console = Console(width=_WIDE)
     if nodes:
-        table = Table("node", "state", "next boot", "image", "on disk", "layout", "address", "mac", box=None)
+        titles = ("node", "state", "next boot", "image", "on disk", "in step", "drift", "layout", "address", "mac")
+        table = Table(*titles, box=None)
+        wanted = {image: _published(images, image) for image in {node.image for node in nodes}}
+        reasons = []
         for node in nodes:
-            installed = store.fact(node.name, "installed") or "-"
-            macs = " ".join(map(str, node.macs))
-            cells = (str(node.image), installed, node.layout, str(node.address or "-"), macs)
-            table.add_row(node.name, node.state.value, node.action.value, *cells)
+            facts = store.facts(node.name)
+            installed = facts["installed"] or ""
+            updated = from_json(facts["updated"], Updated) if facts["updated"] else None
+            drift = from_json(facts["drift"], Drift) if facts["drift"] else None
+            cells = (str(node.image), installed or "-", in_step(installed, wanted[node.image], updated), drifted(drift))
+            place = (node.layout, str(node.address or "-"), " ".join(map(str, node.macs)))
+            table.add_row(node.name, node.state.value, node.action.value, *cells, *place)
+            reasons += [f"{node.name}: {reason}" for reason in (node.reason, trouble(updated)) if reason]
         console.print(table)
-        for node in nodes:
-            if node.reason:
-                console.print(f"{node.name}: {node.reason}", markup=False, highlight=False)
+        for reason in reasons:
+            console.print(reason, markup=False, highlight=False)
     if machines:
         table = Table("discovered", "arch", "uuid", "address", "last seen", box=None)
         for machine in machines:
@@ -52,3 +74,11 @@ def _show(store: Nodes, nodes: tuple[Node, ...], machines: tuple[Machine, ...]) 
             table.add_row(str(machine.mac), machine.arch, machine.uuid or "-", machine.address or "-", seen)
         console.print(table)
         console.print("Discovered machines are left alone. `imaged addnode NAME --mac MAC --image IMAGE` adopts one.")
+
+
+def _published(images: Images, image: ImageRef) -> str:
+    """Which version the name means now; empty where that cannot be told."""
+    try:
+        return images.resolve(image).ref
+    except ImagedError:
+        return ""

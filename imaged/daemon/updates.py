@@ -32,8 +32,8 @@ _MOST_KNOWN: Final = 65536  # serials; more than there are nodes
 class LayerSource(Protocol):
     """What lies over an image: overrides, protected paths, scripts."""
 
-    def generation(self) -> object:
-        """Equal as long as nothing has changed. Asked with every question of every node: a few stat(2)s, no more."""
+    def generation(self, node: str, image: str) -> object:
+        """Equal as long as nothing has changed for this node. Part of its every question: no walk through trees."""
 
     def layers(self, node: Node, version: Version) -> Layers:
         """What lies over ``version`` on ``node``, rendered."""
@@ -45,7 +45,7 @@ class LayerSource(Protocol):
 class NoLayers:
     """The image and nothing else."""
 
-    def generation(self) -> object:
+    def generation(self, node: str, image: str) -> object:
         """Never changes."""
         return None
 
@@ -182,7 +182,8 @@ class Updates:
         return Manifest(self._images.manifest(version), version.manifest_sha256)
 
     def _inputs(self, holder: Holder, to: int | None) -> object:
-        return holder.facts, self._published(_wanted(holder.image, to)), self._layers.generation()
+        layers = self._layers.generation(holder.name, holder.image.image)
+        return holder.facts, self._published(_wanted(holder.image, to)), layers
 
     def _published(self, ref: ImageRef) -> object:
         """Changes when the channel moves, or when the version goes away: both are files (see ``store.images``)."""

@@ -10,7 +10,10 @@ from click.testing import CliRunner, Result
 from imaged.cli.main import VERBS, imaged
 from imaged.model.codec import to_json
 from imaged.model.errors import ImagedError
+from imaged.model.update import Drift, Outcome, Updated
+from imaged.store.database import open_database
 from imaged.store.images import Images
+from imaged.store.nodes import Nodes
 from tests.daemon.test_provisioning import MACHINE, fill
 
 GOLDEN = Path(__file__).parents[1] / "data/help"
@@ -55,6 +58,22 @@ def test_a_node_is_added_told_what_to_boot_and_removed(site: Path) -> None:
     assert call(site, "rmnode", "n1").output == "n1: removed\n"
     assert nodes(site) == []
     assert "imaged addnode" in call(site, "lsnode").output
+
+
+def test_what_nodes_told_of_their_updates_is_shown(site: Path) -> None:
+    call(site, *ADD)
+    store = Nodes(open_database(site.parent / "state/imaged.sqlite"))
+    failed = Updated("tiny@2", "s", Outcome.FAILED, "the disk [is] full", changed=3)
+    store.keep(
+        "n1", installed="tiny@1", updated=to_json(failed), updated_at=5.0, drift=to_json(Drift("tiny@1", "s", 7))
+    )
+    shown = call(site, "lsnode").output
+    assert shown.splitlines()[1].split()[5:7] == ["failed", "7"]
+    assert "n1: update to tiny@2 failed: the disk [is] full" in shown
+    (node,) = nodes(site)
+    assert (node["installed"], node["updated"]["changed"], node["drift"]["count"]) == ("tiny@1", 3, 7)  # type: ignore[index]
+    store.keep("n1", updated=None, drift=None)
+    assert call(site, "lsnode").output.splitlines()[1].split()[4:7] == ["tiny@1", "yes", "-"]
 
 
 SECOND = ("addnode", "n2", "--mac", "52:54:00:00:00:02", "--image", "tiny")
