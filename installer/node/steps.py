@@ -1,0 +1,161 @@
+"""Carries out the tree steps of a plan on this node: idempotent, inside the root, output to the log.
+
+The steps are those of ``imaged.model.plan``, read as plain JSON: ``{"step": "WriteFile", ...}``.
+"""
+# ruff: noqa: UP, PTH - this runs on Python 3.6
+
+import glob
+import os
+import shutil
+import stat
+from typing import Any, Callable, Dict, Iterable, List, Sequence, Tuple
+
+from installer.node.errors import Failed
+from installer.node.patterns import matcher
+from installer.node.place import inside
+from installer.node.process import Say, run
+
+Step = Dict[str, Any]
+_GLOB = frozenset("*?[")
+
+
+def due(triggered: Iterable[Dict[str, Any]], changed: Sequence[bytes]) -> Tuple[Step, ...]:
+    """The steps whose patterns match a changed path, in their order; those without patterns always. Pure."""
+    found = []  # type: List[Step]
+    for each in triggered:
+        when = each.get("when") or ()
+        if not when or any(map(matcher(when), changed)):
+            found.append(each["step"])
+    return tuple(found)
+
+
+def written(triggered: Iterable[Dict[str, Any]]) -> Tuple[str, ...]:
+    """Paths and patterns that the steps themselves write, remove or link. Pure."""
+    return tuple(str(each["step"]["path"]) for each in triggered if each["step"]["step"] in _WRITERS)
+
+
+def carry_out(step: Step, root: str, say: Say) -> None:
+    """Raises Failed with the step's own reason."""
+    do = _STEPS.get(str(step.get("step")))
+    if do is None:
+        raise Failed("{!r} is no step of an update".format(step.get("step")), hint="The agent is older than the server.")
+    try:
+        do(step, root, say)
+    except OSError as error:
+        raise Failed(error.strerror or str(error), where=str(step.get("path", error.filename or ""))) from None
+
+
+def _write_file(step: Step, root: str, say: Say) -> None:
+    path = inside(root, step["path"])
+    content, mode = step["content"].encode("utf-8", "surrogateescape"), int(step.get("mode") or "0644", 8)
+    try:
+        status = os.lstat(path)
+        if stat.S_ISREG(status.st_mode) and status.st_size == len(content) and stat.S_IMODE(status.st_mode) == mode:
+            with open(path, "rb") as file:
+                if file.read() == content:
+                    return
+    except FileNotFoundError:
+        pass
+    say("writes {}".format(step["path"]))
+    write_atomically(path, content, mode)
+
+
+def write_atomically(path: str, content: bytes, mode: int) -> None:
+    """At every moment the old or the whole new file is there, also after a power cut. Owner root, as the writer is."""
+    _make_directories(os.path.dirname(path))
+    temporary = os.path.join(os.path.dirname(path), ".imaged-{}".format(os.getpid()))
+    try:
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as file:
+            file.write(content)
+            try:
+                os.fchmod(file.fileno(), mode)
+            except PermissionError:
+                pass  # vfat refuses modes that it cannot show
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(temporary, path)
+    except BaseException:
+        if os.path.lexists(temporary):
+            os.unlink(temporary)
+        raise
+
+
+def _make_directories(path: str) -> None:
+    if not os.path.isdir(path):
+        _make_directories(os.path.dirname(path))
+        os.mkdir(path)
+        os.chmod(path, 0o755)
+
+
+def _remove_path(step: Step, root: str, say: Say) -> None:
+    for path in matches(root, step["path"]):
+        say("removes {}".format(path[len(root.rstrip("/")) :]))
+        if os.path.islink(path) or not os.path.isdir(path):
+            os.unlink(path)
+        elif not os.path.ismount(path):
+            shutil.rmtree(path)
+
+
+def matches(root: str, pattern: str) -> List[str]:
+    """What an anchored shell pattern names inside ``root``; links on the way are followed inside it, the last is not."""
+    found = [""]
+    for part in pattern.split("/"):
+        if part in ("", "."):
+            continue
+        if part == "..":
+            raise Failed("{!r} is not an anchored pattern".format(pattern), hint="This is a fault of the plan.")
+        if _GLOB & set(part):
+            bases = ((base, inside(root, base or "/")) for base in found)
+            found = [
+                "{}/{}".format(base, os.path.basename(name))
+                for base, here in bases
+                for name in sorted(glob.glob(os.path.join(glob.escape(here), part)))
+            ]
+        else:
+            found = ["{}/{}".format(base, part) for base in found]
+    return [path for path in (inside(root, each, follow=False) for each in found) if os.path.lexists(path)]
+
+
+def _make_link(step: Step, root: str, say: Say) -> None:
+    path = inside(root, step["path"], follow=False)
+    if os.path.islink(path) and os.readlink(path) == step["target"]:
+        return
+    say("links {} to {}".format(step["path"], step["target"]))
+    _make_directories(os.path.dirname(path))
+    if os.path.isdir(path) and not os.path.islink(path):
+        os.rmdir(path)
+    temporary = os.path.join(os.path.dirname(path), ".imaged-{}".format(os.getpid()))
+    if os.path.lexists(temporary):
+        os.unlink(temporary)
+    os.symlink(step["target"], temporary)
+    os.rename(temporary, path)
+
+
+def _run_in_target(step: Step, root: str, say: Say) -> None:
+    argv = tuple(step["argv"])
+    prefix = () if root == "/" else ("chroot", root)  # type: Tuple[str, ...]
+    run(prefix + argv, say, stdin=step.get("stdin") or "", timeout=step.get("timeout") or 900)
+
+
+def _check_file(step: Step, root: str, say: Say) -> None:
+    path = inside(root, step["path"])
+    status = os.stat(path)
+    mode = stat.S_IMODE(status.st_mode)
+    if not status.st_size:
+        raise Failed("is empty", where=step["path"])
+    if step.get("mode") and mode != int(step["mode"], 8):
+        raise Failed("has mode {:04o} instead of {}".format(mode, step["mode"]), where=step["path"])
+    if step.get("contains"):
+        with open(path, "rb") as file:
+            if step["contains"].encode("utf-8", "surrogateescape") not in file.read():
+                raise Failed("does not hold {!r}".format(step["contains"]), where=step["path"])
+
+
+_WRITERS = frozenset(("WriteFile", "RemovePath", "MakeLink"))
+_STEPS = {
+    "WriteFile": _write_file,
+    "RemovePath": _remove_path,
+    "MakeLink": _make_link,
+    "RunInTarget": _run_in_target,
+    "CheckFile": _check_file,
+}  # type: Dict[str, Callable[[Step, str, Say], None]]
