@@ -73,7 +73,7 @@ volumes() {{
   mounts | while read -r id type options at; do
     [ "$type" = btrfs ] || continue
     at=$(printf '%b.' "$at"); at=${{at%.}}
-    btrfs subvolume list "$at" | sed "s/^/$id /"
+    btrfs subvolume list -a "$at" | sed "s/^/$id /"
   done
 }}
 blocks() {{
@@ -245,7 +245,10 @@ def _swaps(sections: dict[str, list[str]]) -> tuple[Swap, ...]:
 
 
 def _subvolumes(lines: list[str] | tuple[()], mounts: tuple[Mounted, ...]) -> Iterator[str]:
-    """``MOUNT ID 257 gen 9 top level 5 path @/var/lib/machines``: where each shows, if it does and is no mount."""
+    """``MOUNT ID 257 gen 9 top level 5 path @/var/lib/machines``: where each shows, if it does and is no mount.
+
+    With ``-a`` all paths begin at the top of the filesystem; without it some do, and nothing tells them apart.
+    """
     by_id = {mount.id: mount for mount in mounts}
     mounted = {mount.at for mount in mounts}
     seen = set()

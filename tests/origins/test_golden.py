@@ -275,6 +275,42 @@ def test_includes_win_over_what_is_left_out_otherwise(client: GoldenClient, stat
         assert path not in image
 
 
+def test_subvolumes_of_btrfs_are_captured_mounted_or_not(place: Path, state: Path) -> None:
+    if not shutil.which("mkfs.btrfs"):
+        pytest.skip("btrfs-progs is not installed")
+    tree = place / "golden"
+    for name in ("srv", "home"):
+        (tree / name).mkdir(parents=True)
+    mounts = f"""
+truncate -s 200M {place}/btrfs.img
+mkfs.btrfs -q {place}/btrfs.img
+loop=$(losetup -f --show {place}/btrfs.img)
+cp -a "$loop" {place}/vda2
+mkdir {place}/top
+mount {place}/vda2 {place}/top
+losetup -d "$loop"
+cd {place}/top
+for name in @srv @home @srv/nested "@srv/with blank" @srv/.snapshots @srv/.snapshots/1; do
+  btrfs -q subvolume create "$name"
+done
+for name in @srv @home @srv/nested "@srv/with blank" @srv/.snapshots/1; do echo x > "$name/file"; done
+cd /
+mount -o subvol=/@srv {place}/vda2 "$root/srv"
+mount -o subvol=/@home {place}/vda2 "$root/home"
+umount {place}/top
+"""
+    with golden_client(tree, place / "home", mounts) as client:
+        said = _getimage(client, state, "--dry-run").stdout
+        assert "/srv/nested              btrfs" in said
+        assert "/srv/.snapshots/1        btrfs      a snapshot" in said
+        _getimage(client, state)
+    below = {path for path in _captured(state, 1) if path.startswith(("srv/", "home/"))}
+    assert below == {
+        "home/file", "srv/file", "srv/nested", "srv/nested/file", "srv/with blank", "srv/with blank/file",
+        "srv/.snapshots",
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("victim", ["sshd", "imaged", "rsync"])
 @pytest.mark.parametrize("seed", [1, 2])
 def test_what_is_killed_goes_on_and_ends_equal(client: GoldenClient, state: Path, victim: str, seed: int) -> None:

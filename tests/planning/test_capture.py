@@ -260,8 +260,8 @@ def test_command_lines_by_ssh() -> None:
     assert argv == (
         "setpriv", "--pdeathsig", "TERM", "rsync", "-aHAXSxRs", "--numeric-ids", "--modify-window=-1", "--from0",
         "--timeout=600", f"--rsh={_SSH}", "--rsync-path=sudo -n rsync", "--filter=merge /r",
-        "--link-dest=/w/basis.1/tree", "--link-dest=/v/1/tree", "--partial-dir=/w/p", "--stats", "--no-human-readable", "--out-format=%i %n%L",
-        "[fe80::1]:/", ":/boot/efi", ":/srv/big data", "/w/tree/",
+        "--link-dest=/w/basis.1/tree", "--link-dest=/v/1/tree", "--partial-dir=/w/p", "--stats",
+        "--no-human-readable", "--out-format=%i %n%L", "[fe80::1]:/", ":/boot/efi", ":/srv/big data", "/w/tree/",
     )  # fmt: skip
     assert not any("--inplace" in each or "--delete" in each for each in argv)
 
