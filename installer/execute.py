@@ -24,6 +24,7 @@ from imaged.model.plan import (
     RemovePath,
     RunInTarget,
     Step,
+    SyncOverrides,
     SyncTree,
     Unmount,
     WipeDisk,
@@ -81,6 +82,12 @@ def actions(target: Target, processes: Processes, reporter: Reporter, plan: Inst
             progress=lambda count: reporter.progress(share(count)), say=reporter.console.say, sleep=time.sleep,
         )  # fmt: skip
 
+    def lay(step: SyncOverrides) -> None:
+        transfer.sync_tree(
+            step, root, target.source, processes,
+            progress=lambda _: None, say=reporter.console.say, sleep=time.sleep,
+        )  # fmt: skip
+
     def wipe_disk(step: WipeDisk) -> None:
         fresh(step)
         wipe.wipe(step.disk, run)
@@ -96,6 +103,7 @@ def actions(target: Target, processes: Processes, reporter: Reporter, plan: Inst
         MakeSwap: partial(filesystems.make_swap, run=run),
         Mount: partial(mounts.mount, root=root, run=run),
         SyncTree: sync,
+        SyncOverrides: lay,
         WriteFile: partial(tree.write_file, root=root),
         RemovePath: partial(tree.remove_path, root=root),
         MakeLink: partial(tree.make_link, root=root),
@@ -149,6 +157,8 @@ def describe(step: Step) -> str:
             return f"mount partition {number} of {path} at {at}"
         case SyncTree(image=image, at=at):
             return f"transfer {image} to {at}"
+        case SyncOverrides(at=at):
+            return f"lay overrides over {at}"
         case WriteFile(path=path):
             return f"write {path}"
         case RemovePath(path=path):

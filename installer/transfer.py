@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from attrs import frozen
 
 from imaged.model.errors import CommandFailed
-from imaged.model.plan import SyncTree
+from imaged.model.plan import SyncOverrides, SyncTree
 from installer.process import Completed, Processes, ended, tail
 from installer.tree import inside
 
@@ -44,7 +44,7 @@ class Verdict(Enum):
 
 
 def sync_tree(
-    step: SyncTree,
+    step: SyncTree | SyncOverrides,
     root: Path,
     source: Source,
     processes: Processes,
@@ -72,22 +72,24 @@ def sync_tree(
         sleep(pause)
 
 
-def argv(step: SyncTree, root: Path) -> tuple[str, ...]:
+def argv(step: SyncTree | SyncOverrides, root: Path) -> tuple[str, ...]:
     """rsync for this step, below the target's ``root``.
 
     Onto an empty filesystem of our own, deltas only cost time; so do --inplace (a third more, measured) and
     --info=progress2, which writes a line for every file. The server's rsyncd.conf brings the timeout. What belongs on
     a foreign filesystem is picked out of the whole tree: an image that has nothing there is no error, as a missing
-    source would be.
+    source would be. Overrides may have a file's size and time and other content, hence --ignore-times there.
     """
+    laid = isinstance(step, SyncOverrides)
+    module, again = ("overrides", ("--ignore-times",)) if laid else ("image", ())
     if step.foreign:
         parents = [f"--include={parent}/" for parent in reversed(PurePosixPath(step.at).parents) if parent.name]
         what = ("-rt", "--omit-dir-times", "--modify-window=2", *parents, f"--include={step.at}/***", "--exclude=*")
-        source, place = "rsync://imaged/image/", root
+        source, place = f"rsync://imaged/{module}/", root
     else:
         what = ("-aHAXS", "--numeric-ids", *(f"--exclude={pattern}" for pattern in step.exclude))
-        source, place = f"rsync://imaged/image{step.at.rstrip('/')}/", inside(root, step.at)
-    return ("rsync", "--whole-file", *what, source, f"{place}/")
+        source, place = f"rsync://imaged/{module}{step.at.rstrip('/')}/", inside(root, step.at)
+    return ("rsync", "--whole-file", *again, *what, source, f"{place}/")
 
 
 def used(place: Path) -> int:

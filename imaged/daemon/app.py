@@ -47,6 +47,7 @@ class Daemon:
         self._reactor = reactor
         self._tftp = TftpService(settings, state.boot, reactor)
         self._rsync = RsyncService(settings, state.run, state.logs, reactor, provisioning.grant)
+        provisioning.fetching = lambda: (*self._rsync.transferring, *self._rsync.waiting)
         # A node that starts over has no use for the transfer it left behind: its slot is free at once.
         api = NodeApi(provisioning, logs, state.boot, on_claim=self._rsync.drop)
         self._site = _Site(api.app.resource(), timeout=_REQUEST_TIMEOUT)

@@ -1,11 +1,12 @@
 """What the server does for a node on its way to ready, without HTTP: stores asked, planning called, results stored."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import sqlalchemy as sa
 
-from imaged.daemon.updates import NEVER_UPDATED, RUNNING, NoLayers, Updates
+from imaged.daemon.layers import SiteLayers
+from imaged.daemon.updates import NEVER_UPDATED, RUNNING, Updates
 from imaged.model.codec import to_json
 from imaged.model.errors import Conflict, Denied, NotFound
 from imaged.model.hardware import Inventory
@@ -26,8 +27,10 @@ from imaged.planning.update import PHASES
 from imaged.store import layouts
 from imaged.store.database import open_database
 from imaged.store.deltas import Deltas
+from imaged.store.groups import Groups
 from imaged.store.images import Images
 from imaged.store.nodes import Holder, Nodes
+from imaged.store.overrides import Overrides
 from imaged.store.paths import State
 from imaged.store.site import site_uuid
 from imaged.store.templates import Templates
@@ -42,6 +45,7 @@ class Provisioning:
     def __init__(self, settings: Settings, clock: Callable[[], float]) -> None:
         self._settings = settings
         self._clock = clock
+        self.fetching: Callable[[], Collection[str]] = tuple  # nodes with an rsync connection: the daemon's to say
         self._state = State(Path(settings.state))
         self.engine: sa.Engine = open_database(self._state.database)
         self.nodes = Nodes(self.engine)
@@ -49,11 +53,13 @@ class Provisioning:
         self._tokens = Tokens(self.engine)
         self._templates = Templates(self._state.root / SCRIPTS_DIR)
         self._site = site_uuid(self.engine)
+        self.overrides = Overrides(self._state, in_use=self._is_fetching)
+        self._layers = SiteLayers(self.overrides, Groups(self.engine), self.images, self._site_of)
         self.updates = Updates(
             self.nodes,
             self.images,
             Deltas(self._state.run / "deltas", delta),
-            NoLayers(),
+            self._layers,
             site_of=self._site_of,
             rsync_port=settings.rsync.port,
             clock=clock,
@@ -91,6 +97,7 @@ class Provisioning:
         self.nodes.keep(name, inventory=to_json(inventory))
         node = self.nodes.get(name)
         install, system = self._plan(node, inventory)
+        self._layers.render(node, self.images.resolve(ImageRef.parse(install.image)))
         answer = PlanAnswer(install, plan_hash(install))
         self.nodes.keep(name, plan_hash=answer.hash, installing=install.image, system=to_json(system))
         return answer
@@ -145,6 +152,9 @@ class Provisioning:
         if not planned or not (installs or holder.state in RUNNING):
             raise Conflict("nothing is being installed or updated", where=holder.name)
         return self.images.resolve(ImageRef.parse(planned))
+
+    def _is_fetching(self, name: str) -> bool:
+        return name in self.fetching()
 
     def _site_of(self, node: Node) -> Site:
         subnets = self._settings.dhcp.subnets

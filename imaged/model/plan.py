@@ -89,6 +89,18 @@ class SyncTree:
 
 
 @frozen
+class SyncOverrides:
+    """Lay the overrides rendered for this node over what is below ``at``; nothing is deleted.
+
+    ``foreign`` and ``exclude`` as in SyncTree.
+    """
+
+    at: str = "/"
+    exclude: tuple[str, ...] = ()
+    foreign: bool = False
+
+
+@frozen
 class WriteFile:
     """Write a file of the node, creating missing directories (0755). ``mode`` in octal text (``0644``)."""
 
@@ -161,10 +173,10 @@ class Reboot:
 
 
 DiskStep = WipeDisk | MakeTable | MakeFilesystem | MakeSwap
-TreeStep = SyncTree | WriteFile | RemovePath | MakeLink | KeepSecret | RunInTarget | CheckFile
+TreeStep = SyncTree | SyncOverrides | WriteFile | RemovePath | MakeLink | KeepSecret | RunInTarget | CheckFile
 Step = (
-    WipeDisk | MakeTable | MakeFilesystem | MakeSwap | Mount | SyncTree | WriteFile | RemovePath | MakeLink
-    | KeepSecret | RunInTarget | CheckFile | CheckDevice | Unmount | Reboot
+    WipeDisk | MakeTable | MakeFilesystem | MakeSwap | Mount | SyncTree | SyncOverrides | WriteFile | RemovePath
+    | MakeLink | KeepSecret | RunInTarget | CheckFile | CheckDevice | Unmount | Reboot
 )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from imaged.model.plan import (
     PlannedPartition,
     Reboot,
     Step,
+    SyncOverrides,
     SyncTree,
     Unmount,
     WipeDisk,
@@ -185,4 +186,9 @@ def _transfer(version: Version, foreign: list[PlannedFilesystem]) -> tuple[Step,
         steps.append(_mount(each))
         if each.mount in version.facts.files:  # an image that never had a boot loader installed brings no ESP
             steps.append(SyncTree(version.ref, each.mount, 0, 0, foreign=True))
-    return tuple(steps)
+    return (*steps, *_overrides(below, foreign))
+
+
+def _overrides(below: tuple[str, ...], foreign: list[PlannedFilesystem]) -> tuple[Step, ...]:
+    """Over the whole image and before the fixups, which win: they are what makes this node start."""
+    return (SyncOverrides(exclude=below), *(SyncOverrides(each.mount, foreign=True) for each in foreign))

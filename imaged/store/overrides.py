@@ -15,7 +15,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from imaged.model.errors import ImagedError
+from imaged.model.errors import BadInput, ImagedError
 from imaged.model.override import OURS, Clash, Merged, Wanted, layer_names, merge
 from imaged.store import lowest, seal
 from imaged.store.lay import Laying, given_layer
@@ -102,6 +102,28 @@ class Overrides:
         except OSError:
             return None
 
+    def protect_lists(self, names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+        """(where, text) of the lists of protected paths beside these layers. Raises BadInput."""
+        paths = [(f"overrides/{name}{PROTECT}", self.root / f"{name}{PROTECT}") for name in names]
+        return tuple((where, _text(path, where)) for where, path in paths if path.exists())
+
+    def script_names(self, kind: str) -> tuple[str, ...]:
+        """Every name in the directory of ``post-update`` scripts or another kind."""
+        try:
+            return tuple(sorted(path.name for path in (self.scripts / kind).iterdir()))
+        except FileNotFoundError:
+            return ()
+        except OSError as error:
+            raise BadInput(f"cannot be read: {error.strerror}", where=f"scripts/{kind}") from None
+
+    def script(self, kind: str, name: str) -> str:
+        """The text of a script. Raises BadInput for one that nobody knows how to run."""
+        where = f"scripts/{kind}/{name}"
+        text = _text(self.scripts / kind / name, where)
+        if not text.startswith("#!"):
+            raise BadInput("does not begin with #!, so that nobody knows what runs it", where=where)
+        return text
+
     def forget(self, node: str) -> None:
         """The node is removed: so are its rendered secrets."""
         self._rendered.pop(node, None)
@@ -153,6 +175,15 @@ class Overrides:
             raise ImagedError(
                 f"overrides cannot be kept: {error.strerror}", where=str(error.filename or home)
             ) from None
+
+
+def _text(path: Path, where: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise BadInput("is not UTF-8 text", where=where) from None
+    except OSError as error:
+        raise BadInput(f"cannot be read: {error.strerror}", where=where) from None
 
 
 def _point(home: Path, digest: str) -> None:

@@ -87,7 +87,10 @@ def test_from_boot_script_to_ready(server: Provisioning, tmp_path: Path) -> None
     assert answer.plan.image == "tiny@1"
     grant = server.grant("n1", "secret")
     assert grant is not None
-    assert [(module.name, module.path) for module in grant.modules] == [("image", tmp_path / "images/tiny/1/tree")]
+    assert {module.name: module.path for module in grant.modules} == {
+        "image": tmp_path / "images/tiny/1/tree",
+        "overrides": server.overrides.current("n1"),
+    }
     report(server, "reboot", Status.DONE)
     node = server.nodes.get("n1")
     assert (node.state, node.action) == (NodeState.INSTALLED, BootAction.LOCAL)

@@ -27,6 +27,7 @@ from imaged.model.plan import (
     RemovePath,
     RunInTarget,
     Step,
+    SyncOverrides,
     SyncTree,
     Unmount,
     WipeDisk,
@@ -43,6 +44,7 @@ DISK = Disk("/dev/sda", 2**33, model="M", serial="S")
 STEPS: tuple[Step, ...] = (
     WipeDisk(DISK), MakeTable(DISK, Label.GPT, ()), MakeFilesystem("/dev/sda", 1, Filesystem.EXT4, "u"),
     MakeSwap("/dev/sda", 2, "u"), Mount("/dev/sda", 1, Filesystem.EXT4, "/"), SyncTree("i@1", "/", 10, 1),
+    SyncOverrides(),
     WriteFile("/etc/hostname", "n"), RemovePath("/etc/x"), MakeLink("/a", "/b"), KeepSecret("/s"),
     RunInTarget(("ssh-keygen", "-A")), CheckFile("/etc/hostname"), CheckDevice("/dev/sda", 1, "u"), Unmount(), Reboot(),
 )  # fmt: skip

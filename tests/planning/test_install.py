@@ -14,7 +14,7 @@ from imaged.model.image import ImageFacts, Kernel, Version
 from imaged.model.names import ImageRef
 from imaged.model.net import Mac
 from imaged.model.node import Node
-from imaged.model.plan import InstallPlan, MakeFilesystem, Mount, SyncTree
+from imaged.model.plan import InstallPlan, MakeFilesystem, Mount, SyncOverrides, SyncTree
 from imaged.model.size import GIB
 from imaged.planning.install import Site, plan, plan_hash
 from imaged.planning.layout import read
@@ -85,12 +85,14 @@ def test_a_filesystem_without_owners_is_mounted_after_the_tree_is_there(brought:
     """vfat knows no owners, and would hide what the image has below it from rsync's view of the root."""
     made = plan(NODE, evolve(VERSION, facts=evolve(FACTS, files=brought)), LAYOUT, MACHINE, SITE)
     (transfer,) = (phase for phase in made.phases if phase.name == "transfer")
-    tree, mount, *esp = transfer.steps
+    tree, mount, *esp, over, over_esp = transfer.steps
     assert isinstance(tree, SyncTree)
     assert isinstance(mount, Mount)
     assert (tree.at, tree.exclude, tree.foreign) == ("/", ("/boot/efi/*",), False)
     assert mount.at == "/boot/efi"
     assert esp == [SyncTree("debian-12@1", at, 0, 0, foreign=True) for at in brought]
+    assert over == SyncOverrides(exclude=("/boot/efi/*",))
+    assert over_esp == SyncOverrides("/boot/efi", foreign=True)
 
 
 @pytest.mark.parametrize(

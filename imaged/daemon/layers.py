@@ -1,0 +1,79 @@
+"""What lies over an image on one node, put together from the stores: rendered overrides, protected paths, scripts."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from twisted.logger import Logger
+
+from imaged.model.errors import BadInput
+from imaged.model.image import Version
+from imaged.model.node import Node
+from imaged.model.override import Wanted
+from imaged.model.update import Script
+from imaged.planning import protect, scripts
+from imaged.planning.install import Site
+from imaged.planning.update import Layers
+from imaged.store.groups import Groups
+from imaged.store.images import Images
+from imaged.store.overrides import Overrides, Rendered
+from imaged.store.tree import Tree
+
+_OF_IMAGE = "/etc/imaged/protect"  # in the image's own tree
+
+
+class SiteLayers:
+    """The layers of every node of one server."""
+
+    _log = Logger()
+
+    def __init__(self, overrides: Overrides, groups: Groups, images: Images, site_of: Callable[[Node], Site]) -> None:
+        self._overrides = overrides
+        self._groups = groups
+        self._images = images
+        self._site_of = site_of
+
+    def generation(self, node: str, image: str) -> object:
+        """Equal as long as nothing of this node has changed; see ``Overrides.generation``."""
+        groups = self._groups.of(node)
+        return groups, self._overrides.generation(node, image, groups)
+
+    def layers(self, node: Node, version: Version) -> Layers:
+        """What lies over ``version`` on ``node``. Raises ImagedError naming the file that is wrong."""
+        wanted, tree = self.wanted(node, version), self._images.tree(version)
+        rendered = self._render(wanted, tree)
+        lists = (
+            (f"{_OF_IMAGE} of {version.ref}", Tree(tree).text(_OF_IMAGE)),
+            *self._overrides.protect_lists(wanted.layers),
+        )
+        return Layers(rendered.manifest, protect.protected(lists), self.scripts("post-update", wanted))
+
+    def render(self, node: Node, version: Version) -> Rendered:
+        """The overrides for an install of ``version``."""
+        return self._render(self.wanted(node, version), self._images.tree(version))
+
+    def path(self, node: Node) -> Path | None:
+        """The tree that was rendered last for ``node``."""
+        return self._overrides.current(node.name)
+
+    def wanted(self, node: Node, version: Version) -> Wanted:
+        """Whose overrides, over what."""
+        site = self._site_of(node)
+        return Wanted(node, version, self._groups.of(node.name), site.server, site.domain)
+
+    def scripts(self, kind: str, wanted: Wanted) -> tuple[Script, ...]:
+        """The node's scripts of a ``kind`` (``post-update``) in the order in which they run."""
+        found = self._overrides.script_names(kind)
+        choice = scripts.choose(found, wanted.version.image, wanted.groups, wanted.node.name)
+        if choice.strange:
+            raise BadInput(
+                f"{', '.join(choice.strange)}: no such names are run",
+                where=f"scripts/{kind}",
+                hint="Name scripts NNclass.description, such as 10all.fix-locale or 20compute.restart.",
+            )
+        return tuple(Script(name, self._overrides.script(kind, name)) for name in choice.run)
+
+    def _render(self, wanted: Wanted, tree: Path) -> Rendered:
+        rendered = self._overrides.render(wanted, tree)
+        for clash in rendered.clashes:
+            self._log.warn("overrides of {node}: {clash}", node=wanted.node.name, clash=str(clash))
+        return rendered
