@@ -156,3 +156,30 @@ def test_a_file_that_is_no_database_is_refused(path: Path) -> None:
     path.write_bytes(b"this is not a database" * 100)
     with pytest.raises(ImagedError, match="cannot be opened"):
         open_database(path)
+
+
+def test_a_database_of_an_earlier_release_gets_what_it_lacks(path: Path, nodes: Nodes) -> None:
+    nodes.add(NODE)
+    nodes.keep("n1", installed="debian-12@3")
+    with sqlite3.connect(path) as old:
+        for column in ("system", "updating", "serial", "updated", "updated_at", "drift", "drift_at"):
+            old.execute(f"ALTER TABLE nodes DROP COLUMN {column}")
+    again = Nodes(open_database(path))
+    facts = again.facts("n1")
+    assert (facts["installed"], facts["updating"], facts["drift_at"]) == ("debian-12@3", None, None)
+    again.keep("n1", updating="debian-12@4", updated_at=5.0)
+    assert Nodes(open_database(path)).facts("n1")["updated_at"] == 5.0
+
+
+def test_the_holder_of_a_secret_in_one_question(path: Path, nodes: Nodes) -> None:
+    nodes.add(NODE)
+    tokens = Tokens(open_database(path))
+    tokens.claim(tokens.mint("n1", 100.0), "secret", 1.0)
+    before = nodes.holder("secret")
+    assert (before.name, before.image, before.updating) == ("n1", NODE.image, None)
+    nodes.keep("n1", updating="debian-12@4", last_seen=5.0, drift="{}")
+    assert nodes.holder("secret").facts == before.facts, "what a plan does not depend on"
+    nodes.keep("n1", console="ttyS1")
+    assert nodes.holder("secret").facts != before.facts
+    with pytest.raises(Denied, match="no node's"):
+        nodes.holder("wrong")
