@@ -74,7 +74,7 @@ def compare(
             found.add("link")
     elif entry.device is not None and entry.device != (os.major(status.st_rdev), os.minor(status.st_rdev)):
         found.add("device")
-    if late:
+    if late and kind != "dir":  # a directory's time moves with every name that anybody adds or removes
         found.add("mtime")
     if entry.kind != "dir" and status.st_nlink != entry.links:
         found.add("links")

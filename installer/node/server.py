@@ -1,0 +1,151 @@
+"""The server's API as a node sees it: one small question, and more only when something is to be done."""
+
+import contextlib
+import http.client
+import json
+import socket
+import time
+import urllib.error
+import urllib.request
+import zlib
+from typing import Any, Callable, ContextManager, Dict, Iterator, NamedTuple, Optional, Tuple
+from urllib.parse import quote, urlencode, urlparse
+
+from installer.node.errors import Failed, NoServer
+
+_TIMEOUT = 60.0  # seconds of silence
+_PAUSES = (
+    1,
+    2,
+    4,
+    8,
+)  # seconds before asking again a server that does not answer: one that is being restarted does soon
+_BLOCK = 1 << 16
+
+
+class Download(NamedTuple):
+    """A manifest on its way: whether it is a difference to the one we have, and its blocks."""
+
+    delta: bool
+    blocks: Iterator[bytes]
+
+
+class Server(object):
+    """``url`` without a slash at the end. ``sleep`` waits between attempts."""
+
+    def __init__(self, url: str, secret: str, sleep: Callable[[float], None] = time.sleep) -> None:
+        self.url = url
+        self.secret = secret
+        self._sleep = sleep
+
+    @property
+    def host(self) -> str:
+        """The name or address in ``url``."""
+        return urlparse(self.url).hostname or ""
+
+    def update(self, serial: str, to: Optional[int] = None) -> Optional[Dict[str, Any]]:
+        """The plan that brings the node into step; None when ``serial`` says that it is. Raises NoServer, Failed."""
+        asked = {"serial": serial}
+        if to is not None:
+            asked["to"] = str(to)
+        with self._ask("/v1/update?" + urlencode(asked)) as answer:
+            return None if answer.status == 204 else _object(answer.read())
+
+    def manifest(self, path: str, basis: str) -> ContextManager[Download]:
+        """``path`` as the plan says it; ``basis`` is the sha256 of the manifest that we have, empty for none."""
+        return self._download(path + ("?from=" + quote(basis) if basis else ""))
+
+    def report(self, phase: str, status: str, message: str = "", percent: Optional[float] = None) -> None:
+        """Tell how the update goes. Nobody waits for a server that is away: what matters comes with ``updated``."""
+        body = {"phase": phase, "status": status, "uptime": _uptime(), "message": message[:2000], "percent": percent}
+        with contextlib.suppress(NoServer, Failed):
+            self._tell("/v1/report", body, ())
+
+    def updated(self, body: Dict[str, Any]) -> None:
+        """How the update ended. Raises NoServer, Failed."""
+        self._tell("/v1/updated", body, _PAUSES)
+
+    def drift(self, body: Dict[str, Any]) -> None:
+        """What is not as it should be. Raises NoServer, Failed."""
+        self._tell("/v1/drift", body, _PAUSES)
+
+    @contextlib.contextmanager
+    def _download(self, path: str) -> Iterator[Download]:
+        with self._ask(path, headers={"Accept-Encoding": "gzip"}) as answer:
+            packed = answer.headers.get("Content-Encoding") == "gzip"
+            yield Download(answer.headers.get("Imaged-Manifest") == "delta", _blocks(answer, packed))
+
+    def _tell(self, path: str, body: Dict[str, Any], pauses: Tuple[int, ...]) -> None:
+        headers = {"Content-Type": "application/json"}
+        with self._ask(path, json.dumps(body).encode("ascii"), headers, pauses) as answer:
+            answer.read()
+
+    def _ask(
+        self, path: str, body: Optional[bytes] = None, headers: Optional[Dict[str, str]] = None,
+        pauses: Tuple[int, ...] = _PAUSES,
+    ) -> Any:  # fmt: skip
+        """An open answer. A server that is away or says 5xx is asked again; 4xx is final."""
+        for pause in pauses + (0,):
+            try:
+                request = urllib.request.Request(
+                    self.url + path, body, dict(headers or {}, Authorization="Bearer " + self.secret)
+                )
+                return _OPENER.open(request, timeout=_TIMEOUT)
+            except urllib.error.HTTPError as error:
+                problem = _problem(error)
+                if error.code < 500:
+                    raise problem from None
+            except (OSError, http.client.HTTPException) as error:
+                reason = getattr(error, "reason", error)
+                what = "does not answer: {}".format(getattr(reason, "strerror", None) or reason)
+                problem = NoServer(what, where=self.url, hint="Is `imaged serve` running there?")
+            if not pause:
+                raise problem
+            self._sleep(pause)
+        raise AssertionError("the last attempt returns or raises")
+
+
+# Never a proxy of the environment's: the server is on the node's own network, and the secret is for it alone.
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def _blocks(answer: Any, packed: bool) -> Iterator[bytes]:
+    unpack = zlib.decompressobj(16 + zlib.MAX_WBITS) if packed else None
+    try:
+        while True:
+            block = answer.read(_BLOCK)
+            if not block:
+                break
+            yield unpack.decompress(block) if unpack else block
+        if unpack:
+            yield unpack.flush()
+    except (OSError, zlib.error, http.client.HTTPException, socket.timeout) as error:
+        raise NoServer("broke off in the middle of a manifest: {}".format(error), where="server") from None
+
+
+def _problem(error: urllib.error.HTTPError) -> Failed:
+    """The server's own words, see imaged.model.report.Problem."""
+    try:
+        said = json.loads(error.read().decode("utf-8"))
+        what, where, hint = said["what"], said["where"], said["hint"]
+    except (ValueError, KeyError, TypeError, OSError):
+        what, where, hint = "answered {} {}".format(error.code, error.reason), "server", ""
+    return (NoServer if error.code >= 500 else Failed)(what, where=where or "server", hint=hint)
+
+
+def _object(data: bytes) -> Dict[str, Any]:
+    try:
+        found = json.loads(data.decode("utf-8"))
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise NoServer("answered with something that is no plan", where="server")
+    return found
+
+
+def _uptime() -> float:
+    try:
+        with open("/proc/uptime", encoding="ascii") as file:
+            return float(file.read().split()[0])
+    except OSError:
+        return 0.0
