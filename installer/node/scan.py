@@ -23,10 +23,12 @@ _NONE: FrozenSet[str] = frozenset()
 
 class Rules(NamedTuple):
     """What a scan passes over. ``skip``: whether a path is nobody's business here: protected, an override's, a fixup's.
-    ``within``: only what is below this path (empty: everything)."""
+    ``way``: whether a directory that the image does not have leads to such a path. ``within``: only what is below this
+    path (empty: everything)."""
 
     skip: Callable[[bytes], bool]
     mounts: Mounts
+    way: Callable[[bytes], bool]
     checksum: bool = False
     within: bytes = b""
 
@@ -241,7 +243,8 @@ class _Examination(object):
         if status is None:
             return
         kind = type_of(status)
-        yield Difference(path, None, LOCAL, EXTRA, kind)
+        if kind != "dir" or not rules.way(path):
+            yield Difference(path, None, LOCAL, EXTRA, kind)
         if kind == "dir":
             for name in sorted(self._names(path)):
                 for found in self._extra(path + b"/" + name):

@@ -36,7 +36,7 @@ class House:
         def skip(path: bytes) -> bool:
             return any(path == each or path.startswith(each + b"/") for each in protected)
 
-        rules = Rules(skip, mounts, checksum, within)
+        rules = Rules(skip, mounts, lambda path: path == b"etc/way", checksum, within)
         return list(scan(os.fsencode(self.tree), str(self.manifest), self.stamps, rules))
 
     def drift(self, *protected: bytes, **options: object) -> dict[bytes, str]:
@@ -139,6 +139,13 @@ def test_protected_paths_are_nobodys_business_and_do_not_slow_the_next_scan(hous
     os.close(fd)
     lines = house.manifest.read_bytes().splitlines()
     assert b"./etc" not in {lines[at].split()[0] for at in suspects}
+
+
+def test_a_directory_that_leads_to_what_is_left_alone_is_no_news(house: House) -> None:
+    (house.tree / "etc/way").mkdir()
+    for name in ("fixed", "new"):
+        (house.tree / "etc/way" / name).touch()
+    assert house.drift(b"etc/way/fixed") == {b"etc/way/new": "extra"}
 
 
 def test_only_below(house: House) -> None:
