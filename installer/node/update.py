@@ -1,0 +1,449 @@
+"""One update of this node, from the plan to the report: every part decides or acts elsewhere, here is their order."""
+# ruff: noqa: UP, PTH - this runs on Python 3.6
+
+import json
+import os
+import stat
+from typing import Any, Callable, Dict, FrozenSet, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
+
+from installer.node import apply as applying
+from installer.node import decide as deciding
+from installer.node import kernels, look, patterns, steps, users
+from installer.node.actions import ADD, CHANGE, DELETE, PROTECTED, Action
+from installer.node.compare import MISSING, OVERRIDE, Difference, compare, type_of
+from installer.node.errors import Failed, Refused
+from installer.node.fetch import Fetch, Source, Wanted
+from installer.node.journal import Journal, triggers
+from installer.node.manifest import Entry, entries, lines, parse, path_of
+from installer.node.mounts import Mounts
+from installer.node.place import Place
+from installer.node.process import Say, run
+from installer.node.scan import Rules, scan
+from installer.node.stage import Stage
+from installer.node.stamps import Stamps
+
+OURS = ("/.imaged", "/**/.imaged", "/var/lib/imaged")  # our own state and staging, on every filesystem
+_SPARE = 1.2  # of the bytes to fetch: fixups.md's margin for what else is written meanwhile
+
+Plan = Dict[str, Any]
+
+
+class Options(NamedTuple):
+    """What was asked for on the command line. ``directory`` has no leading slash."""
+
+    dry_run: bool = False
+    checksum: bool = False
+    delete: bool = True
+    bootloader: bool = True
+    directory: bytes = b""
+    confirmed: bool = False
+
+
+class Site(NamedTuple):
+    """This node. ``root`` is where its tree is, ``state`` our directory in it, ``kernel`` the running one's version.
+    ``report`` is told (phase, status, message), ``sleep`` waits."""
+
+    root: str
+    state: str
+    kernel: str
+    mounts: Mounts
+    say: Say
+    report: Callable[[str, str, str], None]
+    sleep: Callable[[float], None]
+
+
+class Outcome(NamedTuple):
+    """What became of it: every action with the protected among them, what people should know, whether a new kernel
+    waits for a reboot."""
+
+    actions: Tuple[Action, ...]
+    said: Tuple[str, ...]
+    reboot: bool
+
+
+def update(site: Site, plan: Plan, manifest: str, stamps: Stamps, source: Source, options: Options) -> Outcome:
+    """Bring the tree into step with ``plan``, whose manifest is the file ``manifest``. ``stamps`` learn what is right.
+
+    Raises Refused before the first write, and Failed; after either a rerun goes on where this ended.
+    """
+    place = Place(os.fsencode(site.root))
+    try:
+        site.report("compare", "started", "")
+        linked = proposal(site, place, plan, manifest, stamps, options)
+        site.report("compare", "done", "")
+        if options.dry_run:
+            return Outcome(tuple(linked.actions), (), False)
+        guard(plan, linked.actions, node_os(site.root), options.confirmed)
+        return _carry_out(site, place, plan, manifest, source, options, linked)
+    finally:
+        place.close()
+
+
+def _carry_out(
+    site: Site, place: Place, plan: Plan, manifest: str, source: Source, options: Options, linked: deciding.Linked
+) -> Outcome:
+    actions = linked.actions
+    journal = Journal(os.path.join(site.state, "journal"))
+    stage = Stage(place)
+    tops = sorted({stage.top(each.path) for each in actions if each.verb != PROTECTED} | {b"."})
+    stage.sweep_new(tops)
+    wanted = [Wanted(each.path, each.entry, each.source) for each in actions if each.content and each.entry is not None]
+    is_protected = patterns.matcher(_patterns(plan))
+    applying.obstacles(place, actions, is_protected)
+    said = []  # type: List[str]
+    try:
+        with _Phase(site, "fetch"):
+            room(stage, wanted)
+            Fetch(place, stage, source, site.say, site.sleep, lambda got: None).all(wanted)
+        with _Phase(site, "apply"):
+            owed = journal.owed()
+            changed = [each.path for each in actions if each.verb != PROTECTED]
+            journal.begin(str(plan["serial"]), changed)
+            applied = applying.apply(place, stage, actions, linked.leaders, lambda action: None)
+            said += ["{} stays: something of this node is in it".format(shown(path)) for path in applied.kept]
+            said += merge_users(site, place, plan, source, stage, manifest)
+            os.sync()
+    except Failed:
+        if not _partial_is_worth_keeping(stage, tops):
+            stage.remove(tops)
+        stage.close()
+        raise
+    stage.remove(tops)
+    why = triggers(changed, owed)
+    with _Phase(site, "fixups"):
+        for step in steps.due(plan.get("fixups", ()), why):
+            steps.carry_out(step, site.root, site.say)
+    reboot = False
+    if options.bootloader:
+        with _Phase(site, "bootloader"):
+            for step in steps.due(plan.get("bootloader", ()), why):
+                steps.carry_out(step, site.root, site.say)
+            reboot, words = try_once(site, plan, why)
+            said += words
+    applying.settle(place, _directories(manifest, _moved(plan, actions)))
+    with _Phase(site, "scripts"):
+        scripts(site, plan)
+    journal.finish()
+    return Outcome(tuple(actions), tuple(said), reboot)
+
+
+class _Phase(object):
+    """Reports a phase: started, then done, or failed with the reason."""
+
+    def __init__(self, site: Site, name: str) -> None:
+        self._site, self._name = site, name
+
+    def __enter__(self) -> None:
+        self._site.report(self._name, "started", "")
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        self._site.report(self._name, "failed" if error else "done", str(error) if error else "")
+
+
+# --- what to do ----------------------------------------------------------------
+
+
+def proposal(
+    site: Site, place: Place, plan: Plan, manifest: str, stamps: Stamps, options: Options
+) -> deciding.Linked:
+    """Compare, and decide. Nothing is written."""
+    laid = {each.path: each for each in entries(plan.get("overrides", "").encode("utf-8")) if each.path != b"."}
+    merged = frozenset(path for path in users.names(plan.get("merge", ())) if _is_file(place, path))
+    protects = [(each["pattern"], each["reason"]) for each in plan.get("protect", ())]
+    which = patterns.chooser([pattern for pattern, _ in protects] + list(OURS))
+    reasons = [reason for _, reason in protects] + ["imaged's own"] * len(OURS)
+    fixups = patterns.matcher(_written(plan))
+
+    def protected(path: bytes) -> str:
+        number = which(path)
+        return reasons[number] if number is not None else site.mounts.reason(path)
+
+    def skip(path: bytes) -> bool:
+        return path in laid or path in merged or which(path) is not None or fixups(path)
+
+    rules = Rules(skip, site.mounts, options.checksum, options.directory)
+    differences = list(scan(place.root, manifest, stamps, rules))
+    differences += list(override_differences(place, laid.values(), site.mounts, options.checksum))
+    pending = read_pending(site.state)
+    decision = deciding.Rules(
+        protected, fixups, merged, kernels.held(site.kernel, pending), options.delete, options.directory
+    )
+    found = [deciding.Found(each.path, each.entry, each.owner, each.what, each.was) for each in differences]
+    actions = deciding.decide(found, decision)
+    return deciding.with_links(actions, _members(manifest, laid.values(), applying.groups(actions)))
+
+
+def override_differences(
+    place: Place, laid: Iterable[Entry], mounts: Mounts, checksum: bool
+) -> Iterator[Difference]:
+    """Paths of overrides that are not as they shall be; there are few, so each is compared in depth."""
+    fd = place.directory(b".")
+    try:
+        closely = look.at(fd)
+        for entry in laid:
+            status = place.lstat(entry.path)
+            if status is None:
+                yield Difference(entry.path, entry, OVERRIDE, MISSING, "")
+                continue
+            what = compare(entry, status, closely, checksum, mounts.is_coarse(entry.path))
+            if entry.kind == "dir":
+                what = what - {"mtime"}  # it holds names of the image, too
+            if what:
+                yield Difference(entry.path, entry, OVERRIDE, what, type_of(status))
+    finally:
+        os.close(fd)
+
+
+def guard(plan: Plan, actions: Sequence[Action], os_id: str, confirmed: bool) -> None:
+    """Raises Refused for what only a person may want: a great many deletions, another distribution."""
+    limits = plan.get("guard", {})
+    deletes, wanted = deciding.counted(actions)[DELETE], limits.get("os_id", "")
+    if confirmed:
+        return
+    if deletes > limits.get("deletes", 1000):
+        raise Refused(
+            "{} paths would be deleted, more than the {} that go unasked".format(deletes, limits.get("deletes", 1000)),
+            hint="Look at --dry-run; --yes goes on.",
+        )
+    if wanted and os_id and wanted != os_id:
+        raise Refused("the node runs {}, the image is {}".format(os_id, wanted), hint="--yes goes on.")
+
+
+def room(stage: Stage, wanted: Sequence[Wanted]) -> None:
+    """Raises Failed where what is to come does not fit; what is in staging already counts as come."""
+    sizes = {each.path: each.entry.size for each in wanted}
+    for top, paths in stage.rows(sizes).items():
+        need, free = int(sum(sizes[path] for path in paths) * _SPARE), stage.room(top)
+        if need > free:
+            what = "{} MiB are needed and {} are free".format(need >> 20, free >> 20)
+            raise Failed(what, where="/" if top == b"." else shown(top), hint="Nothing was changed.")
+
+
+def _partial_is_worth_keeping(stage: Stage, tops: Iterable[bytes]) -> bool:
+    """A rerun goes on with what has come, unless that is what fills the disk."""
+    return all(stage.room(top) > 1 << 20 for top in tops)
+
+
+def _patterns(plan: Plan) -> List[str]:
+    return [each["pattern"] for each in plan.get("protect", ())] + list(OURS)
+
+
+def _written(plan: Plan) -> Tuple[str, ...]:
+    return steps.written(list(plan.get("fixups", ())) + list(plan.get("bootloader", ())))
+
+
+def _is_file(place: Place, path: bytes) -> bool:
+    status = place.lstat(path)
+    return status is not None and stat.S_ISREG(status.st_mode)
+
+
+def _members(
+    manifest: str, laid: Iterable[Entry], groups: Set[Tuple[str, int]]
+) -> Iterator[Tuple[str, Entry]]:
+    """Every name of the groups of hard links that an action touches."""
+    inside = list(laid)
+    paths = {each.path for each in inside}
+    if any(source == "image" for source, _ in groups):
+        with open(manifest, "rb") as file:
+            for line in lines(file):
+                if b" nlink=" in line:
+                    entry = parse(line)
+                    if ("image", entry.group) in groups and entry.path not in paths:
+                        yield "image", entry
+    for entry in inside:
+        if entry.links > 1 and ("overrides", entry.group) in groups:
+            yield "overrides", entry
+
+
+# --- around the tree -------------------------------------------------------------
+
+
+def merge_users(
+    site: Site, place: Place, plan: Plan, source: Source, stage: Stage, manifest: str
+) -> List[str]:
+    """Merge the files of users and groups; what the image has is fetched like any content. Returns what to say."""
+    paths = users.names(plan.get("merge", ()))
+    wanted = {each.path: each for each in _entries(manifest, frozenset(paths)) if each.kind == "file"}
+    if not wanted:
+        return []
+    get = Fetch(place, stage, source, site.say, site.sleep, lambda got: None)
+    todo = [each for each in wanted.values() if _read(place, _base(site, each.path)) is None or not _proven(site, each)]
+    get.all([Wanted(each.path, each, "image") for each in todo])
+    files = {}  # type: Dict[bytes, users.Versions]
+    fresh = {}  # type: Dict[bytes, bytes]
+    for path in wanted:
+        staged = next((True for each in todo if each.path == path), False)
+        theirs = _slurp(place.full(stage.content(path))) if staged else _slurp(_base(site, path))
+        fresh[path] = theirs or b""
+        mine = _slurp(place.full(path)) if _is_file(place, path) else None
+        files[path] = users.Versions(_slurp(_base(site, path)), mine, theirs)
+    merged = users.merge(files)
+    for path, text in merged.texts.items():
+        if text != files[path].mine:
+            _rewrite(place, stage, path, text, wanted[path])
+    for path, text in fresh.items():
+        steps.write_atomically(os.fsdecode(_base(site, path)), text, 0o600)
+    return list(merged.said)
+
+
+def _rewrite(place: Place, stage: Stage, path: bytes, text: bytes, entry: Entry) -> None:
+    """Replace one file of users, with the owner and mode that it has here."""
+    status = place.lstat(path)
+    new_fd, new = stage.fresh(path)
+    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=new_fd), "wb") as file:
+        file.write(text)
+        os.fchown(file.fileno(), status.st_uid if status else entry.uid, status.st_gid if status else entry.gid)
+        os.fchmod(file.fileno(), stat.S_IMODE(status.st_mode) if status else entry.mode)
+        file.flush()
+        os.fsync(file.fileno())
+    fd, name = place.parent(path)
+    os.rename(new, name, src_dir_fd=new_fd, dst_dir_fd=fd)
+
+
+def _base(site: Site, path: bytes) -> bytes:
+    return os.path.join(os.fsencode(site.state), b"base", path)
+
+
+def _proven(site: Site, entry: Entry) -> bool:
+    import hashlib
+
+    return hashlib.sha256(_slurp(_base(site, entry.path)) or b"").hexdigest() == entry.sha256
+
+
+def _read(place: Place, path: bytes) -> Optional[bytes]:
+    return _slurp(path)
+
+
+def _slurp(path: bytes) -> Optional[bytes]:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        return None
+
+
+def try_once(site: Site, plan: Plan, changed: Sequence[bytes]) -> Tuple[bool, List[str]]:
+    """A kernel that is new here starts once, the running one stays the default. Returns (reboot, what to say)."""
+    newest = [each["version"] for each in plan.get("kernels", ())][:1]
+    if not newest or not site.kernel or newest[0] == site.kernel:
+        return False, []
+    if not any(kernels.belongs(path, newest[0]) for path in changed):
+        return False, []
+    text = _slurp(os.fsencode(os.path.join(site.root, "boot/grub/grub.cfg")))
+    change = kernels.switch((text or b"").decode("utf-8", "replace"), site.kernel, newest[0])
+    if change.pending:  # before the commands: a start with the new kernel must be known as one
+        raw = kernels.format_pending(change.pending).encode("utf-8")
+        steps.write_atomically(os.path.join(site.state, "pending-kernel"), raw, 0o600)
+    for command in change.commands:
+        run((() if site.root == "/" else ("chroot", site.root)) + command, site.say)
+    return True, [change.fault] if change.fault else []
+
+
+def read_pending(state: str) -> Optional[kernels.Pending]:
+    """The kernel that waits for its first start, if one does."""
+    text = _slurp(os.fsencode(os.path.join(state, "pending-kernel")))
+    return kernels.parse_pending(text.decode("utf-8", "replace")) if text is not None else None
+
+
+def promote(site: Site) -> kernels.Verdict:
+    """The node is up and well: the kernel that was on trial becomes the default. Idempotent."""
+    verdict = kernels.judge(read_pending(site.state), site.kernel)
+    if verdict.default:
+        prefix = () if site.root == "/" else ("chroot", site.root)  # type: Tuple[str, ...]
+        run(prefix + ("grub-set-default", verdict.default), site.say)
+    if verdict.clear:
+        os.unlink(os.path.join(site.state, "pending-kernel"))
+    return verdict
+
+
+def scripts(site: Site, plan: Plan) -> None:
+    """Post-update scripts in their order. Raises Failed with the script's name and last lines."""
+    variables = {str(key): str(value) for key, value in plan.get("variables", {}).items()}
+    prefix = () if site.root == "/" else ("chroot", site.root)  # type: Tuple[str, ...]
+    inside = "/var/lib/imaged/script"
+    path = os.path.join(site.root, inside.lstrip("/"))
+    for each in plan.get("scripts", ()):
+        steps.write_atomically(path, each["content"].encode("utf-8", "surrogateescape"), 0o700)
+        try:
+            run(prefix + (inside,), site.say, env=variables)
+        except Failed as error:
+            raise Failed(error.what, where="post-update script {}".format(each["name"]), hint=error.hint) from None
+        finally:
+            os.unlink(path)
+
+
+def reboot_argv(how: str, has_systemd: bool, has_kexec: bool) -> Tuple[str, ...]:
+    """The command for ``--reboot``; none for ``never``. A kexec that is not there is a cold one. Pure."""
+    if how == "never":
+        return ()
+    if how == "kexec" and has_kexec:
+        return ("systemctl", "kexec") if has_systemd else ("kexec", "-e")
+    return ("systemctl", "reboot") if has_systemd else ("reboot",)
+
+
+def node_os(root: str) -> str:
+    """os-release(5)'s ID of the node; empty if it says none."""
+    for name in ("etc/os-release", "usr/lib/os-release"):
+        text = _slurp(os.fsencode(os.path.join(root, name)))
+        for line in (text or b"").decode("utf-8", "replace").splitlines():
+            if line.startswith("ID="):
+                return line[3:].strip().strip("\"'")
+    return ""
+
+
+# --- the manifest again -----------------------------------------------------------
+
+
+def _moved(plan: Plan, actions: Iterable[Action]) -> FrozenSet[bytes]:
+    """Directories whose times an update moves: by its actions, its fixups, its merges and its staging."""
+    found = applying.touched(each for each in actions if each.verb != PROTECTED)
+    for path in _written(plan) + tuple(plan.get("merge", ())):
+        found.add(os.fsencode(path.strip("/")).rpartition(b"/")[0] or b".")
+    return frozenset(found | {b"."})
+
+
+def _directories(manifest: str, paths: FrozenSet[bytes]) -> Iterator[Entry]:
+    return (each for each in _entries(manifest, paths) if each.kind == "dir")
+
+
+def _entries(manifest: str, paths: FrozenSet[bytes]) -> Iterator[Entry]:
+    with open(manifest, "rb") as file:
+        for line in lines(file):
+            if path_of(line) in paths:
+                yield parse(line)
+
+
+def shown(path: bytes) -> str:
+    """For people and JSON: bytes that are no text as ``\\xNN``."""
+    return "/" + path.decode("utf-8", "backslashreplace") if path != b"." else "/"
+
+
+def answer(image: str, outcome: Outcome, word: str = "done", message: str = "") -> Dict[str, Any]:
+    """The line of JSON that ``--json`` ends with."""
+    counts = deciding.counted(outcome.actions)
+    return {
+        "image": image, "outcome": word, "message": message or "; ".join(outcome.said),
+        "added": counts[ADD], "changed": counts[CHANGE], "deleted": counts[DELETE], "protected": counts[PROTECTED],
+        "reboot": outcome.reboot,
+        "changes": [
+            {"action": CHANGE if each.verb == "attributes" else each.verb, "path": shown(each.path), "reason": each.reason}
+            for each in outcome.actions
+        ],
+    }  # fmt: skip
+
+
+def text(image: str, outcome: Outcome) -> str:
+    """The same for people, grouped, with counts."""
+    found = answer(image, outcome)
+    rows = [image]
+    for verb in (ADD, CHANGE, DELETE, PROTECTED):
+        group = [each for each in found["changes"] if each["action"] == verb]
+        if group:
+            rows.append("{} ({})".format(verb, len(group)))
+            rows += ["  {}  ({})".format(each["path"], each["reason"]) for each in group]
+    return "\n".join(rows if rows[1:] else [image + ": nothing to do"])
+
+
+def as_json(found: Dict[str, Any]) -> str:
+    """One line."""
+    return json.dumps(found, sort_keys=True)
