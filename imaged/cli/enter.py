@@ -92,6 +92,7 @@ def _duplicate(tree: Path, at: Path) -> None:
 
     It ends with us: the next one must not meet it.
     """
+    _say("Copying ...")
     process.run(("setpriv", "--pdeathsig", "KILL", "cp", "--archive", "--reflink=auto", str(tree), str(at)))
 
 
@@ -148,6 +149,7 @@ def _seal(images: Images, copy: Copy, order: _Order) -> None:
         message = message or _prompt("What changed, for others to read (may be empty)")
         channel = channel or _channel()
     origin = f"edit of {base.ref} by {_user()}" + (f": {message}" if message else "")
+    _say("Sealing ...")
     version = images.seal(working, origin=origin)
     _say(f"Sealed {version.ref}.")
     if channel:
