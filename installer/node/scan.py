@@ -28,9 +28,9 @@ class Rules(NamedTuple):
 
     skip: Callable[[bytes], bool]
     mounts: Mounts
-    way: Callable[[bytes], bool]
     checksum: bool = False
     within: bytes = b""
+    way: Callable[[bytes], bool] = lambda path: False
 
 
 def scan(root: bytes, manifest: str, stamps: Stamps, rules: Rules) -> Iterator[Difference]:

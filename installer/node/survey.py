@@ -76,7 +76,7 @@ def survey(
         return (over is not None and over.kind != "dir") or rules.fixups(path) or bool(rules.protected(path))
 
     for found in scan.scan(
-        top, known.path, known.stamps, scan.Rules(skip, rules.mounts, rules.way, checksum, directory)
+        top, known.path, known.stamps, scan.Rules(skip, rules.mounts, checksum, directory, rules.way)
     ):
         yield found
     fd = os.open(top, os.O_RDONLY | os.O_DIRECTORY)

@@ -36,7 +36,7 @@ class House:
         def skip(path: bytes) -> bool:
             return any(path == each or path.startswith(each + b"/") for each in protected)
 
-        rules = Rules(skip, mounts, lambda path: path == b"etc/way", checksum, within)
+        rules = Rules(skip, mounts, checksum, within, lambda path: path == b"etc/way")
         return list(scan(os.fsencode(self.tree), str(self.manifest), self.stamps, rules))
 
     def drift(self, *protected: bytes, **options: object) -> dict[bytes, str]:
