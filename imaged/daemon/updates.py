@@ -126,11 +126,12 @@ class Updates:
         return plan_update(node, version, system, inventory, self._site_of(node), layers, self._rsync_port)
 
     def manifest(self, name: str, image: str, number: int, basis: str, *, compressed: bool) -> Served:
-        """A version's manifest for node ``name``: its own image's only. ``basis``: sha256 of the one it has, or empty.
+        """A version's manifest for node ``name``: its own image's only, or that of the update under way.
 
-        Raises Denied and NotFound.
+        ``basis``: sha256 of the one it has, or empty. Raises Denied and NotFound.
         """
-        if image != self._nodes.get(name).image.image:
+        updating = self._nodes.fact(name, "updating")
+        if image not in (self._nodes.get(name).image.image, ImageRef.parse(updating).image if updating else ""):
             raise Denied(f"{image} is not the image of {name}")
         version = self._images.resolve(ImageRef(image, version=number, channel=""))
         known = self._images.versions(image) if basis and basis != version.manifest_sha256 else ()

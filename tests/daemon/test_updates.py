@@ -229,6 +229,17 @@ async def test_manifests_whole_and_as_a_difference(api: Api, running: Provisioni
         assert (await manifest(unknown))[:2] == ("full", whole)
 
 
+@pytest_twisted.ensureDeferred
+async def test_a_node_that_is_given_another_image_meanwhile_can_finish(api: Api, running: Provisioning) -> None:
+    plan = await api.plan()
+    running.nodes.keep("n1", image="other")
+    assert (await api.call("GET", plan.manifest))[0] == 200
+    assert granted(running) == ["image=1"]
+    assert (await api.call("POST", "/v1/updated", to_json(Updated(plan.image, plan.serial, Outcome.DONE))))[0] == 204
+    assert (await api.call("GET", plan.manifest))[0] == 403
+    assert (await api.plan(plan.serial)).image == "other@1"
+
+
 @pytest.mark.parametrize(
     ("method", "path", "secret", "status", "said"),
     [

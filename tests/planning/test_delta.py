@@ -1,10 +1,15 @@
 """Deltas of manifests: applied to the old one they give the new one, whatever went in; and they are small."""
 
+import array
+import io
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from imaged.planning.delta import delta
+from installer.node.delta import apply
+from installer.node.stamps import Stamps
 
 HEAD = [b"#mtree\n", b"/set type=file uid=0 gid=0 nlink=1\n"]
 
@@ -45,6 +50,16 @@ lines = st.lists(st.binary(max_size=6).map(lambda raw: raw.replace(b"\n", b"") +
 @given(manifests, manifests)
 def test_a_delta_applied_to_the_old_manifest_gives_the_new_one(old: list[bytes], new: list[bytes]) -> None:
     assert applied(old, list(delta(old, new))) == new
+
+
+@given(manifests, manifests)
+def test_a_node_comes_to_the_same(old: list[bytes], new: list[bytes]) -> None:
+    """The code that runs there, which shares none with ours: lines, and a proof for exactly those that both have."""
+    result = io.BytesIO()
+    proven = Stamps(array.array("Q", (1 for _ in range(2 * len(old)))))
+    stamps = apply(delta(old, new), io.BytesIO(b"".join(old)), result, proven)
+    assert result.getvalue() == b"".join(new)
+    assert list(stamps.values) == [proof for line in new for proof in ((1, 1) if line in old else (0, 0))]
 
 
 @given(lines, lines)
