@@ -20,7 +20,8 @@ from imaged.model.image import Version
 from imaged.model.names import DEFAULT_CHANNEL, channel_name, image_name, layout_name
 from imaged.model.size import format_size
 from imaged.origins import golden as origin
-from imaged.origins.golden import Client
+from imaged.origins.golden import Captured, Client, Watch
+from imaged.planning.build import unfit
 from imaged.planning.capture import CapturePlan, Wishes, plan
 from imaged.planning.capture_layout import draft
 from imaged.planning.capture_rsync import Change
@@ -93,12 +94,12 @@ def command(
             ref, size = last[0].ref if last else "", compared.stats.get("Total file size", 0)
             click.echo(dry_run_text(golden, facts, captured, compared.changes, compared.hidden, ref, size))
             return
-        version, changing = _capture(client, facts, captured, images, name, against)
+        version, took = _capture(client, facts, captured, images, name, against)
         images.publish(version, channel)
         client.end()
         text = draft(facts, captured, name, _held(images, version, captured))
         drafted = _draft(context.state.layouts, target, text, again=update_layout)
-        _tell(version, channel, captured, changing, drafted, log.name)
+        _tell(version, channel, captured, took, drafted, log.name)
 
 
 def _golden(host: str, user: str, port: int | None, options: tuple[str, ...], *, sudo: bool, daemon: bool) -> Golden:
@@ -139,17 +140,18 @@ def _rules(given: tuple[str, ...], files: tuple[Path, ...]) -> tuple[str, ...]:
 
 def _capture(
     client: Client, facts: GoldenFacts, captured: CapturePlan, images: Images, name: str, last: Path | None
-) -> tuple[Version, tuple[Change, ...]]:
-    with images.working(name, resume=True) as working, _Progress(captured) as progress:
-        progress.begin("go on with what was interrupted" if working.resumed else "transfer")
-        changing = client.capture(captured, working, last, progress.seen)
+) -> tuple[Version, Captured]:
+    with images.working(name, resume=True) as working, _Progress(0 if last else captured.inodes) as progress:
+        if working.resumed:
+            click.echo("An interrupted capture goes on: what is here already is not moved again.", err=True)
+        took = client.capture(captured, working, last, Watch(progress.begin, progress.moved))
         origin.finish(Tree(working.tree))
         _record(working, client.golden, facts, captured)
         progress.begin("seal")
         version = images.seal(
             working, origin=f"capture of {facts.hostname} ({client.golden})", on_hashed=progress.hashed
         )
-    return version, changing
+    return version, took
 
 
 def _record(working: Working, golden: Golden, facts: GoldenFacts, captured: CapturePlan) -> None:
@@ -179,18 +181,19 @@ def _draft(directory: Path, name: str, text: str, *, again: bool) -> Path | None
 
 
 def _tell(
-    version: Version, channel: str, captured: CapturePlan, changing: tuple[Change, ...], drafted: Path | None, log: str
+    version: Version, channel: str, captured: CapturePlan, took: Captured, drafted: Path | None, log: str
 ) -> None:
     click.echo(
         f"{version.ref} is {channel} now: {format_size(version.bytes)} in {version.entries} entries, "
-        f"{version.facts.os_name or 'unknown system'}, {version.facts.arch}"
+        f"{version.facts.os_name or 'unknown system'}, {version.facts.arch or 'unknown processor'}"
     )
+    click.echo(f"Moved: {took.files} files, {format_size(took.received)}. Every path: {log}")
     if drafted:
         click.echo(f"A disk layout was drafted from its disks: {drafted}. Read it before you use it.")
-    for warning in captured.warnings:
+    for warning in (*captured.warnings, *unfit(version.facts)):
         click.echo(f"Warning: {warning}.", err=True)
-    if changing:
-        click.echo(changing_text(changing, log), err=True)
+    if took.changing:
+        click.echo(changing_text(took.changing, log), err=True)
 
 
 def _noting(log: TextIO) -> Callable[[str], None]:
@@ -226,11 +229,11 @@ def _log(directory: Path, name: str) -> Iterator[TextIO]:
 class _Progress:
     """Paths that were moved and files that were hashed, on a terminal; else one line as each phase begins."""
 
-    def __init__(self, captured: CapturePlan) -> None:
+    def __init__(self, expected: int) -> None:
         self._console = Console(stderr=True)
-        columns = (SpinnerColumn(finished_text="✓"), TextColumn("{task.description:<12}"), TimeElapsedColumn())
+        columns = (SpinnerColumn(finished_text="✓"), TextColumn("{task.description:<14}"), TimeElapsedColumn())
         self._progress = Progress(*columns, TextColumn("{task.fields[detail]}"), console=self._console)
-        self._expected = captured.inodes
+        self._expected = expected
         self._task: TaskID | None = None
         self._count = 0
 
@@ -253,10 +256,10 @@ class _Progress:
         else:
             self._console.print(f"{name} ...", highlight=False)
 
-    def seen(self, _: Change) -> None:
+    def moved(self, _: Change) -> None:
         """One more path was moved."""
         self._count += 1
-        self._show(f"{self._count} paths" + (f" (there are about {self._expected})" if self._expected else ""))
+        self._show(f"{self._count} paths moved" + (f" of about {self._expected}" if self._expected else ""))
 
     def hashed(self, more: int) -> None:
         """So many more files are hashed."""

@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,6 +56,23 @@ class Compared:
     changes: tuple[Change, ...]
     hidden: tuple[tuple[str, str], ...] = ()
     stats: dict[str, int] = {}
+
+
+@frozen
+class Captured:
+    """``files`` and ``received`` bytes were moved in all passes; ``changing`` was different still at the end."""
+
+    changing: tuple[Change, ...]
+    files: int
+    received: int
+
+
+@frozen
+class Watch:
+    """Who is told how far a capture is: a phase begins, one more path was moved."""
+
+    phase: Callable[[str], None]
+    moved: Callable[[Change], None]
 
 
 @frozen
@@ -127,19 +145,19 @@ class Client:
         self._rsync(argv, hear)
         return Compared(tuple(changes), tuple(left), stats)
 
-    def capture(
-        self, plan: CapturePlan, working: Working, last: Path | None, seen: Callable[[Change], None]
-    ) -> tuple[Change, ...]:
-        """Fill the working tree; ``last`` is the tree of the image's last version. ``seen`` is called for each path.
+    def capture(self, plan: CapturePlan, working: Working, last: Path | None, watch: Watch) -> Captured:
+        """Fill the working tree; ``last`` is the tree of the image's last version.
 
-        Returns what still was different after the last pass: files that change all the time. Raises Unreachable when
-        the connection breaks, CommandFailed for files that cannot be read and for a full disk: the tree stays for
-        the next run.
+        Raises Unreachable when the connection breaks, CommandFailed for files that cannot be read and for a full disk:
+        the tree stays for the next run.
         """
         differences: tuple[Change, ...] = ()
+        totals: Counter[str] = Counter()
         for number in range(1, _PASSES + 1):
+            watch.phase("transfer" if number == 1 else "transfer again")
             _set_aside(working)
-            missing = self._pass(plan, working, last, seen)
+            missing = self._pass(plan, working, last, watch, totals)
+            watch.phase("compare")
             self._part_links(working)
             differences = self.compare(plan, working.tree).changes
             self.note(f"pass {number}: {len(differences)} paths are different already")
@@ -155,12 +173,12 @@ class Client:
                 self.note(f"changed while captured: {each.flags} {each.path}")
         for path in (*_bases(working), working.directory / "partial", working.directory / "links"):
             process.run(("rm", "-rf", "--", str(path)))
-        return differences
+        return Captured(differences, totals["Number of regular files transferred"], totals["Total bytes received"])
 
     def _pass(
-        self, plan: CapturePlan, working: Working, last: Path | None, seen: Callable[[Change], None]
+        self, plan: CapturePlan, working: Working, last: Path | None, watch: Watch, totals: Counter[str]
     ) -> tuple[str, ...]:
-        """One transfer. What rsync could not get, in its words."""
+        """One transfer, its figures added to ``totals``. What rsync could not get, in its words."""
         bases = [str(path / "tree") for path in reversed(_bases(working))] + ([str(last)] if last else [])
         argv = transfer_argv(
             self.golden, plan, control=self.control, rules=self._rules(plan), into=str(working.tree), bases=bases,
@@ -168,9 +186,10 @@ class Client:
         )  # fmt: skip
 
         def hear(line: str) -> None:
-            found = change(line)
-            if found:
-                seen(found)
+            if found := change(line):
+                watch.moved(found)
+            elif counted := stat(line):
+                totals[counted[0]] += counted[1]
 
         return self._rsync(argv, hear)
 

@@ -79,7 +79,7 @@ class CapturePlan:
 def plan(facts: GoldenFacts, wishes: Wishes) -> CapturePlan:
     """What of this client becomes the image. Raises BadInput for a rule that is none."""
     kept, left_out = _sorted_out(facts)
-    mounts = [(f"{escape(each.at)}/*", _mount_reason(each)) for each in left_out]
+    mounts = [(_mount_pattern(each), _mount_reason(each)) for each in left_out]
     swaps = [(escape(swap.path), "a swap file") for swap in facts.swaps if swap.is_file]
     fixed = [f"- {pattern}" for pattern, _ in (*mounts, *swaps)]
     table = excludes(wishes.kinds | ALWAYS)
@@ -98,6 +98,11 @@ def plan(facts: GoldenFacts, wishes: Wishes) -> CapturePlan:
         },
         warnings=tuple(_warnings(facts)),
     )
+
+
+def _mount_pattern(each: LeftOut) -> str:
+    """Of FUSE not even the mount point: to root as well it is closed, unless mounted with allow_root (fuse(8))."""
+    return escape(each.at) if each.fstype.startswith("fuse") else f"{escape(each.at)}/*"
 
 
 def _mount_reason(each: LeftOut) -> str:
@@ -149,7 +154,8 @@ def _kept(mount: Mounted, space: dict[str, Space]) -> Kept:
 def _why_not(mount: Mounted) -> str:
     """What the mount itself says; empty for one that may be captured."""
     if mount.fstype not in LOCAL:
-        return _KIND_REASONS.get(mount.fstype, "the kernel's own")
+        own = "a user's own" if mount.fstype.startswith("fuse") else "the kernel's own"
+        return _KIND_REASONS.get(mount.fstype, own)
     if any(_beneath(mount.at, passing) for passing in _PASSING):
         return "a place for what comes and goes"
     if mount.source.startswith("/dev/loop"):
@@ -171,5 +177,3 @@ def _beneath(path: str, above: str) -> bool:
 def _warnings(facts: GoldenFacts) -> Iterator[str]:
     if not any(mount.at == "/" for mount in facts.mounts):
         yield "the client does not say what is mounted at / (a chroot or a container?)"
-    if not facts.kernels and not any("vmlinu" in path for path in facts.boot_files):
-        yield "no kernel was found there: nodes will not start from this image"

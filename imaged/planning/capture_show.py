@@ -34,7 +34,9 @@ def dry_run_text(
     lines += [f"  {each.at:<24} {each.fstype:<10} {each.reason}" for each in plan.left_out]
     lines += ["", "Left out:", *_hidden(plan, hidden)] if hidden else []
     lines += ["", *_changes(changes, last, size)]
-    lines += ["", *(f"Warning: {warning}." for warning in plan.warnings)] if plan.warnings else []
+    kernel = () if facts.kernels else ("no kernel was found there: nodes will not start from this image",)
+    warnings = [f"Warning: {warning}." for warning in (*plan.warnings, *kernel)]
+    lines += ["", *warnings] if warnings else []
     return "\n".join(lines)
 
 

@@ -160,7 +160,7 @@ def test_a_client_that_shows_no_root_is_captured_with_a_warning() -> None:
     facts = parse("=imaged-probe 1\n\n=end\n")
     made = plan(facts, Wishes())
     assert [kept.at for kept in made.kept] == ["/"]
-    assert len(made.warnings) == 2
+    assert len(made.warnings) == 1
 
 
 _MATCHES = [
@@ -350,6 +350,16 @@ def test_the_daemons_script_admits_one_address() -> None:
     for words in ("server=10.1.2.3 port=9000 timeout=600", "hosts allow = $server", "hosts deny = *", "read only = yes",
                   "use chroot = yes", PROBE):  # fmt: skip
         assert words in text
+
+
+def test_of_a_users_own_filesystem_not_even_the_mount_point_is_asked_for() -> None:
+    facts = _facts("busybox")
+    mounts = (*facts.mounts, Mounted(9, "0:70", "/", "/home/a/remote", "fuse.sshfs", "b:"),
+              Mounted(10, "0:71", "/", "/home/a/box*", "fuse.box", "box"))  # fmt: skip
+    made = plan(evolve(facts, mounts=mounts), Wishes())
+    assert {"- /home/a/remote", "- /home/a/box\\*"} <= set(made.rules)
+    reasons = {each.at: each.reason for each in made.left_out}
+    assert (reasons["/home/a/remote"], reasons["/home/a/box*"]) == ("on another machine", "a user's own")
 
 
 def test_the_larger_view_of_a_filesystem_is_kept_wherever_it_is_mounted() -> None:
