@@ -107,7 +107,7 @@ class Fetch:
                     self._discard(each.path)
                 self._get(damaged, whole=True)
                 self._blame(self._missing(damaged))
-        os.sync()  # one for all, instead of one fsync for each: the renames that follow must not outrun the contents
+        self._stage.sync()  # one for all, not an fsync for each: the renames that follow must not outrun the contents
 
     def _missing(self, wanted: Iterable[Wanted]) -> List[Wanted]:
         return [each for each in wanted if not self.proven(each)]

@@ -186,6 +186,10 @@ class Filesystems:
                 self._devices[directory] = self.device(_above(directory))
         return self._devices[directory]
 
+    def tops(self) -> Tuple[bytes, ...]:
+        """Every filesystem that was asked for."""
+        return tuple(self._tops.values())
+
     def top(self, path: bytes) -> bytes:
         """The topmost directory of the filesystem where ``path`` is or will be."""
         directory = _above(path) if path != b"." else path

@@ -5,6 +5,7 @@ holds whatever is being put together and is worthless after a crash.
 """
 # ruff: noqa: UP, PTH - this runs on Python 3.6, on bytes
 
+import ctypes
 import os
 from typing import Dict, Iterable, List, Tuple
 
@@ -76,6 +77,16 @@ class Stage:
         for fd in self._new.values():
             os.close(fd)
         self._new = {}
+
+    def sync(self) -> None:
+        """Wait until the filesystems concerned are on their disks: theirs only, syncfs(2)."""
+        for top in self._filesystems.tops():
+            fd = self._place.directory(top)
+            try:
+                if ctypes.CDLL(None).syncfs(fd):
+                    os.sync()
+            finally:
+                os.close(fd)
 
     def room(self, top: bytes) -> int:
         """Bytes free there for root."""

@@ -1,6 +1,7 @@
 """One update of this node, from the plan to the report: every part decides or acts elsewhere, here is their order."""
 # ruff: noqa: UP, PTH - this runs on Python 3.6
 
+import hashlib
 import json
 import os
 import stat
@@ -8,19 +9,16 @@ from typing import Any, Callable, Dict, FrozenSet, Iterable, Iterator, List, Nam
 
 from installer.node import apply as applying
 from installer.node import decide as deciding
-from installer.node import kernels, look, patterns, steps, users
+from installer.node import full, kernels, steps, survey, users
 from installer.node.actions import ADD, CHANGE, DELETE, PROTECTED, Action
-from installer.node.compare import MISSING, OVERRIDE, Difference, compare, type_of
 from installer.node.errors import Failed, Refused
-from installer.node.fetch import Fetch, Source, Wanted
+from installer.node.fetch import Fetch, Source, Wanted, verdict
 from installer.node.journal import Journal, triggers
-from installer.node.manifest import Entry, entries, lines, parse, path_of
-from installer.node.mounts import Mounts
+from installer.node.known import Known
+from installer.node.manifest import Entry, lines, parse, path_of
 from installer.node.place import Place
-from installer.node.process import Say, run
-from installer.node.scan import Rules, scan
+from installer.node.process import Say, run, tail, watch
 from installer.node.stage import Stage
-from installer.node.stamps import Stamps
 
 OURS = ("/.imaged", "/**/.imaged", "/var/lib/imaged")  # our own state and staging, on every filesystem
 _SPARE = 1.2  # of the bytes to fetch: fixups.md's margin for what else is written meanwhile
@@ -37,6 +35,12 @@ class Options(NamedTuple):
     bootloader: bool = True
     directory: bytes = b""
     confirmed: bool = False
+    full: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether the node is at the version afterwards, and not only a part of it."""
+        return self.delete and self.bootloader and not self.directory
 
 
 class Site(NamedTuple):
@@ -46,7 +50,6 @@ class Site(NamedTuple):
     root: str
     state: str
     kernel: str
-    mounts: Mounts
     say: Say
     report: Callable[[str, str, str], None]
     sleep: Callable[[float], None]
@@ -61,48 +64,52 @@ class Outcome(NamedTuple):
     reboot: bool
 
 
-def update(site: Site, plan: Plan, manifest: str, stamps: Stamps, source: Source, options: Options) -> Outcome:
-    """Bring the tree into step with ``plan``, whose manifest is the file ``manifest``. ``stamps`` learn what is right.
+def update(site: Site, plan: Plan, known: Known, source: Source, options: Options) -> Outcome:
+    """Bring the tree into step with ``plan``, whose manifest is ``known``; its stamps learn what is right.
 
     Raises Refused before the first write, and Failed; after either a rerun goes on where this ended.
     """
     place = Place(os.fsencode(site.root))
     try:
-        site.report("compare", "started", "")
-        linked = proposal(site, place, plan, manifest, stamps, options)
-        site.report("compare", "done", "")
+        rules = survey.rules_of(plan, site.root)
+        with _Phase(site, "compare"):
+            linked = proposal(site, place, plan, known, rules, options)
         if options.dry_run:
             return Outcome(tuple(linked.actions), (), False)
         guard(plan, linked.actions, node_os(site.root), options.confirmed)
-        return _carry_out(site, place, plan, manifest, source, options, linked)
+        return _carry_out(site, place, plan, known.path, source, options, linked, rules)
     finally:
         place.close()
 
 
 def _carry_out(
-    site: Site, place: Place, plan: Plan, manifest: str, source: Source, options: Options, linked: deciding.Linked
-) -> Outcome:
+    site: Site, place: Place, plan: Plan, manifest: str, source: Source, options: Options, linked: deciding.Linked,
+    rules: survey.Rules,
+) -> Outcome:  # fmt: skip
     actions = linked.actions
     journal = Journal(os.path.join(site.state, "journal"))
     stage = Stage(place)
     tops = sorted({stage.top(each.path) for each in actions if each.verb != PROTECTED} | {b"."})
     stage.sweep_new(tops)
     wanted = [Wanted(each.path, each.entry, each.source) for each in actions if each.content and each.entry is not None]
-    is_protected = patterns.matcher(_patterns(plan))
-    applying.obstacles(place, actions, is_protected)
+    applying.obstacles(place, actions, lambda path: bool(rules.protected(path)))
     said = []  # type: List[str]
     try:
         with _Phase(site, "fetch"):
-            room(stage, wanted)
-            Fetch(place, stage, source, site.say, site.sleep, lambda got: None).all(wanted)
+            if options.full:
+                rsync_everything(site, plan, source, options, rules)
+                actions = []
+            else:
+                room(stage, wanted)
+                Fetch(place, stage, source, site.say, site.sleep, lambda got: None).all(wanted)
         with _Phase(site, "apply"):
             owed = journal.owed()
-            changed = [each.path for each in actions if each.verb != PROTECTED]
+            changed = [each.path for each in linked.actions if each.verb != PROTECTED]
             journal.begin(str(plan["serial"]), changed)
             applied = applying.apply(place, stage, actions, linked.leaders, lambda action: None)
             said += ["{} stays: something of this node is in it".format(shown(path)) for path in applied.kept]
             said += merge_users(site, place, plan, source, stage, manifest)
-            os.sync()
+            stage.sync()
     except Failed:
         if not _partial_is_worth_keeping(stage, tops):
             stage.remove(tops)
@@ -124,7 +131,26 @@ def _carry_out(
     with _Phase(site, "scripts"):
         scripts(site, plan)
     journal.finish()
-    return Outcome(tuple(actions), tuple(said), reboot)
+    return Outcome(tuple(linked.actions), tuple(said), reboot)
+
+
+def rsync_everything(site: Site, plan: Plan, source: Source, options: Options, rules: survey.Rules) -> None:
+    """``--full``: the image by plain rsync, then the overrides over it. Raises Failed."""
+    below = os.fsdecode(options.directory)
+    left = [each["pattern"] for each in plan.get("protect", ())] + list(OURS) + list(_written(plan))
+    left += list(plan.get("merge", ()))
+    files = [path for path, entry in rules.overrides.items() if entry.kind != "dir"]
+    kept = kernels.held(site.kernel, read_pending(site.state))
+    passes = [("image", files, options.delete)]
+    if files:
+        passes.append(("overrides", [], False))
+    for module, paths, delete in passes:
+        command = full.argv(source.modules[module], site.root, delete, options.checksum, below)
+        said = full.rules(left, paths, rules.mounts.foreign, kept, below)
+        ended = watch(command, site.say, stdin=said, secret=source.secret)
+        outcome, reason = verdict(ended.code, ended.errors)
+        if outcome != "done" or ended.code:
+            raise Failed(reason or "rsync ended with {}".format(ended.code), where="rsync", hint="\n".join(tail(ended)))
 
 
 class _Phase(object):
@@ -144,54 +170,21 @@ class _Phase(object):
 
 
 def proposal(
-    site: Site, place: Place, plan: Plan, manifest: str, stamps: Stamps, options: Options
+    site: Site, place: Place, plan: Plan, known: Known, rules: survey.Rules, options: Options
 ) -> deciding.Linked:
     """Compare, and decide. Nothing is written."""
-    laid = {each.path: each for each in entries(plan.get("overrides", "").encode("utf-8")) if each.path != b"."}
-    merged = frozenset(path for path in users.names(plan.get("merge", ())) if _is_file(place, path))
-    protects = [(each["pattern"], each["reason"]) for each in plan.get("protect", ())]
-    which = patterns.chooser([pattern for pattern, _ in protects] + list(OURS))
-    reasons = [reason for _, reason in protects] + ["imaged's own"] * len(OURS)
-    fixups = patterns.matcher(_written(plan))
-
-    def protected(path: bytes) -> str:
-        number = which(path)
-        return reasons[number] if number is not None else site.mounts.reason(path)
-
-    def skip(path: bytes) -> bool:
-        return path in laid or path in merged or which(path) is not None or fixups(path)
-
-    rules = Rules(skip, site.mounts, options.checksum, options.directory)
-    differences = list(scan(place.root, manifest, stamps, rules))
-    differences += list(override_differences(place, laid.values(), site.mounts, options.checksum))
-    pending = read_pending(site.state)
+    differences = survey.survey(site.root, known, rules, options.checksum, options.directory)
+    found = [
+        deciding.Found(each.path, each.entry, each.owner, each.what, each.was)
+        for each in differences
+        if not (each.path in rules.merged and each.was == "file")
+    ]
+    held = kernels.held(site.kernel, read_pending(site.state))
     decision = deciding.Rules(
-        protected, fixups, merged, kernels.held(site.kernel, pending), options.delete, options.directory
+        rules.protected, rules.fixups, rules.merged, held, options.delete, options.directory
     )
-    found = [deciding.Found(each.path, each.entry, each.owner, each.what, each.was) for each in differences]
     actions = deciding.decide(found, decision)
-    return deciding.with_links(actions, _members(manifest, laid.values(), applying.groups(actions)))
-
-
-def override_differences(
-    place: Place, laid: Iterable[Entry], mounts: Mounts, checksum: bool
-) -> Iterator[Difference]:
-    """Paths of overrides that are not as they shall be; there are few, so each is compared in depth."""
-    fd = place.directory(b".")
-    try:
-        closely = look.at(fd)
-        for entry in laid:
-            status = place.lstat(entry.path)
-            if status is None:
-                yield Difference(entry.path, entry, OVERRIDE, MISSING, "")
-                continue
-            what = compare(entry, status, closely, checksum, mounts.is_coarse(entry.path))
-            if entry.kind == "dir":
-                what = what - {"mtime"}  # it holds names of the image, too
-            if what:
-                yield Difference(entry.path, entry, OVERRIDE, what, type_of(status))
-    finally:
-        os.close(fd)
+    return deciding.with_links(actions, _members(known.path, rules.overrides.values(), applying.groups(actions)))
 
 
 def guard(plan: Plan, actions: Sequence[Action], os_id: str, confirmed: bool) -> None:
@@ -222,10 +215,6 @@ def room(stage: Stage, wanted: Sequence[Wanted]) -> None:
 def _partial_is_worth_keeping(stage: Stage, tops: Iterable[bytes]) -> bool:
     """A rerun goes on with what has come, unless that is what fills the disk."""
     return all(stage.room(top) > 1 << 20 for top in tops)
-
-
-def _patterns(plan: Plan) -> List[str]:
-    return [each["pattern"] for each in plan.get("protect", ())] + list(OURS)
 
 
 def _written(plan: Plan) -> Tuple[str, ...]:
@@ -267,7 +256,7 @@ def merge_users(
     if not wanted:
         return []
     get = Fetch(place, stage, source, site.say, site.sleep, lambda got: None)
-    todo = [each for each in wanted.values() if _read(place, _base(site, each.path)) is None or not _proven(site, each)]
+    todo = [each for each in wanted.values() if not _proven(site, each)]
     get.all([Wanted(each.path, each, "image") for each in todo])
     files = {}  # type: Dict[bytes, users.Versions]
     fresh = {}  # type: Dict[bytes, bytes]
@@ -305,13 +294,7 @@ def _base(site: Site, path: bytes) -> bytes:
 
 
 def _proven(site: Site, entry: Entry) -> bool:
-    import hashlib
-
     return hashlib.sha256(_slurp(_base(site, entry.path)) or b"").hexdigest() == entry.sha256
-
-
-def _read(place: Place, path: bytes) -> Optional[bytes]:
-    return _slurp(path)
 
 
 def _slurp(path: bytes) -> Optional[bytes]:

@@ -11,7 +11,7 @@ from imaged.store.manifest import format_manifest
 from imaged.store.seal import read_tree
 from installer.node.errors import Failed, Refused
 from installer.node.fetch import Source
-from installer.node.mounts import Mounts
+from installer.node.known import Known
 from installer.node.stamps import Stamps
 from installer.node.update import Options, Site, update
 
@@ -36,12 +36,12 @@ class Node:
     def update(self, *, kernel: str = "", source: str = "", options: Options = Options(), **plan: object):
         whole = {"serial": "s", "image": "c@1", "protect": [], "fixups": [], **plan}
         site = Site(
-            str(self.root), str(self.state), kernel, Mounts({}, ()), self.log.append,
+            str(self.root), str(self.state), kernel, self.log.append,
             lambda phase, status, message: self.phases.append((phase, status)), lambda seconds: None,
         )  # fmt: skip
         where = Source({"image": source or f"{self.image}/", "overrides": f"{self.image.parent}/overrides/"}, {})
         stamps = Stamps.blank(len(self.manifest.read_bytes().splitlines()))
-        return update(site, whole, str(self.manifest), stamps, where, options)
+        return update(site, whole, Known(str(self.manifest), "", stamps, False), where, options)
 
     def tree(self) -> dict[str, object]:
         return entries(self.root)
