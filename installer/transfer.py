@@ -78,10 +78,11 @@ def argv(step: SyncTree | SyncOverrides, root: Path) -> tuple[str, ...]:
     Onto an empty filesystem of our own, deltas only cost time; so do --inplace (a third more, measured) and
     --info=progress2, which writes a line for every file. The server's rsyncd.conf brings the timeout. What belongs on
     a foreign filesystem is picked out of the whole tree: an image that has nothing there is no error, as a missing
-    source would be. Overrides may have a file's size and time and other content, hence --ignore-times there.
+    source would be. Overrides may have a file's size and time and other content, hence --ignore-times there; and times
+    that differ within one second are different (rsync(1), --modify-window).
     """
     laid = isinstance(step, SyncOverrides)
-    module, again = ("overrides", ("--ignore-times",)) if laid else ("image", ())
+    module, again = ("overrides", ("--ignore-times", "--modify-window=-1")) if laid else ("image", ())
     if step.foreign:
         parents = [f"--include={parent}/" for parent in reversed(PurePosixPath(step.at).parents) if parent.name]
         what = ("-rt", "--omit-dir-times", "--modify-window=2", *parents, f"--include={step.at}/***", "--exclude=*")

@@ -13,6 +13,7 @@ from imaged.model.node import BootAction, Node
 from imaged.model.settings import Settings
 from imaged.store import layouts
 from imaged.store.database import open_database
+from imaged.store.groups import Groups
 from imaged.store.images import Images
 from imaged.store.nodes import Nodes
 
@@ -32,6 +33,7 @@ from imaged.store.nodes import Nodes
     show_default=True,
     help="What its next network boot does.",
 )
+@click.option("--group", "groups", multiple=True, help="A group it is in; repeat for more.")
 @click.pass_obj
 def command(
     context: Context,
@@ -43,6 +45,7 @@ def command(
     uuid: str,
     console: str,
     action: str,
+    groups: tuple[str, ...],
 ) -> None:
     """Define node NAME; its next network boot installs it (--action local: leaves it alone)."""
     node = Node(
@@ -57,7 +60,12 @@ def command(
     )
     Images(context.state.images).resolve(node.image)
     layouts.find(context.state.layouts, node.layout)
-    Nodes(open_database(context.state.database)).add(node)
+    engine = open_database(context.state.database)
+    memberships = Groups(engine)
+    for group in groups:
+        memberships.get(group)  # all of them exist, or there is no node
+    Nodes(engine).add(node)
+    memberships.put(node.name, groups)
     click.echo(f"{node.name}: {node.image}, next network boot: {node.action.value}")
 
 

@@ -14,6 +14,7 @@ from imaged.model.image import Version
 from imaged.model.names import ImageRef
 from imaged.model.net import Mac
 from imaged.model.node import BootAction, Node, NodeEvent, NodeState
+from imaged.model.override import Merged
 from imaged.model.plan import InstallPlan
 from imaged.model.report import Claim, Claimed, PlanAnswer, Report, Status
 from imaged.model.settings import Settings
@@ -110,6 +111,10 @@ class Provisioning:
         version = self.images.resolve(node.image)
         layout = read_layout(layouts.find(self._state.layouts, node.layout), node.layout)
         return plan_with_system(node, version, layout, inventory, self._site_of(node))
+
+    def merged_overrides(self, node: Node, version: Version) -> Merged:
+        """Which layer each path of a node's overrides comes from; nothing is made."""
+        return self.overrides.merged(self._layers.wanted(node, version), self.images.tree(version))
 
     def record_report(self, name: str, report: Report) -> None:
         """Keep a report, and move the node where the report says it is. A running node stays what it is."""

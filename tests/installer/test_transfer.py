@@ -8,7 +8,7 @@ import pytest
 from attrs import define, field
 
 from imaged.model.errors import CommandFailed
-from imaged.model.plan import SyncTree
+from imaged.model.plan import SyncOverrides, SyncTree
 from installer.process import Completed
 from installer.transfer import PAUSES, Source, Verdict, argv, sync_tree, used, verdict
 
@@ -132,3 +132,14 @@ def test_full_disk_is_final_and_said_plainly(tmp_path: Path) -> None:
     with pytest.raises(CommandFailed, match="the filesystem at / is full"):
         sync(ends, tmp_path)
     assert ends.events.count(("rsync", 11)) == 1
+
+
+def test_overrides_are_laid_over_and_never_delete(tmp_path: Path) -> None:
+    over = argv(SyncOverrides(exclude=("/boot/efi/*",)), tmp_path)
+    assert over == (
+        "rsync", "--whole-file", "--ignore-times", "--modify-window=-1", "-aHAXS", "--numeric-ids",
+        "--exclude=/boot/efi/*", "rsync://imaged/overrides/", f"{tmp_path}/",
+    )  # fmt: skip
+    esp = argv(SyncOverrides("/boot/efi", foreign=True), tmp_path)
+    assert esp[-2:] == ("rsync://imaged/overrides/", f"{tmp_path}/")
+    assert esp.index("--modify-window=2") > esp.index("--modify-window=-1"), "the last one counts"
