@@ -1,0 +1,198 @@
+"""``imaged updateclient`` on a node: asks the server, brings the manifest, has the update done, tells how it went."""
+
+import os
+import sys
+import time
+from typing import Any, Callable, Dict, NamedTuple, Optional
+
+from installer.node import known, survey, update
+from installer.node.actions import PROTECTED
+from installer.node.errors import DONE, REFUSED, Failed
+from installer.node.fetch import server as rsync_of
+from installer.node.known import Known
+from installer.node.place import Place
+from installer.node.process import run
+from installer.node.server import Server
+from installer.node.state import State
+from installer.node.update import Options, Outcome, Site
+
+Plan = Dict[str, Any]
+_LOG = "var/log/imaged.log"
+_MOST_LOG = 4 << 20  # bytes; the log before that is kept once
+
+
+class Wish(NamedTuple):
+    """The command line. ``kernel`` is the running one's version, of interest only where ``root`` is ``/``."""
+
+    root: str
+    options: Options
+    to: Optional[int] = None
+    reboot: str = "never"
+    as_json: bool = False
+    kernel: str = ""
+
+
+def updateclient(wish: Wish) -> int:
+    """Exit code. Raises Failed for what keeps it from beginning; what fails later is told to the server too."""
+    state = State(wish.root)
+    with state.locked():
+        server = Server(state.server(), state.secret())
+        plan = _plan(wish, state, server)
+        return _follow(wish, state, server, plan) if plan is not None else _say_in_step(wish, state)
+
+
+def _plan(wish: Wish, state: State, server: Server) -> Optional[Plan]:
+    """What to do, or None: the server has nothing new for us, and nothing here is other than it was left.
+
+    The server is asked one small question; that this tree is still as the last update left it, it need not know.
+    """
+    serial, last = state.text("serial"), state.value("plan.json")
+    unquestioned = last is not None and not wish.options.full and os.path.exists(state.path("manifest"))
+    if serial and unquestioned:
+        plan = server.update(serial, wish.to)
+        if plan is None:
+            assert last is not None
+            here = known.kept(state)
+            if _untouched(wish, state, last, here):
+                return None
+            return server.update("", wish.to)
+        return plan
+    return server.update("", wish.to)
+
+
+def _untouched(wish: Wish, state: State, last: Plan, here: Known) -> bool:
+    """Whether nothing in the tree asks for an update. What was proven is kept for the next time."""
+    place = Place(os.fsencode(wish.root))
+    try:
+        site, rules = _site(wish, state, None, _quiet), survey.rules_of(last, wish.root)
+        actions = update.proposal(site, place, last, here, rules, wish.options).actions
+    finally:
+        place.close()
+    known.remember(state, here, last)
+    drifted = any(True for _ in survey.drifted_fixups(wish.root, last))
+    return not drifted and all(each.verb == PROTECTED for each in actions)
+
+
+def _follow(wish: Wish, state: State, server: Server, plan: Plan) -> int:
+    """Carry out a plan, and tell the server how it ended, whatever happens."""
+    log = _Log(os.path.join(wish.root, _LOG))
+    site = _site(wish, state, None if wish.options.dry_run else server, log.say)
+    log.say("update to {}, serial {}".format(plan["image"], plan["serial"]))
+    try:
+        here = known.bring(state, server, plan)
+        source = rsync_of(server.host, plan["rsync_port"], plan["node"], server.secret)
+        outcome = update.update(site, plan, here, source, wish.options)
+        if wish.options.whole and not wish.options.dry_run:
+            known.commit(state, here, plan)
+    except Failed as error:
+        log.say("FAILED: {}".format(error))
+        return _failed(wish, server, plan, error)
+    except KeyboardInterrupt:
+        _failed(wish, server, plan, Failed("interrupted"))
+        raise
+    answer = update.answer(plan["image"], outcome)
+    _print(wish, plan, outcome, answer)
+    if not wish.options.dry_run:
+        server.updated(_told(plan, answer))
+        server.report("update", "done", answer["message"])
+        log.say("done")
+        _reboot(wish, outcome, site)
+    return DONE
+
+
+def _failed(wish: Wish, server: Server, plan: Plan, error: Failed) -> int:
+    word = "refused" if error.code == REFUSED else "failed"
+    answer = update.answer(plan["image"], Outcome((), (), False), word, str(error))
+    if not wish.options.dry_run:
+        try:
+            server.updated(_told(plan, answer))
+        except Failed as silence:
+            sys.stderr.write("imaged: {}\n".format(silence))
+    if wish.as_json:
+        sys.stdout.write(update.as_json(answer) + "\n")
+    sys.stderr.write("imaged: {}\n".format(error))
+    return error.code
+
+
+def _told(plan: Plan, answer: Dict[str, Any]) -> Dict[str, Any]:
+    """``imaged.model.update.Updated``."""
+    keys = ("outcome", "message", "added", "changed", "deleted", "protected", "reboot")
+    return dict({key: answer[key] for key in keys}, image=plan["image"], serial=plan["serial"])
+
+
+def _say_in_step(wish: Wish, state: State) -> int:
+    image = str((state.value("plan.json") or {}).get("image", ""))
+    if wish.as_json:
+        sys.stdout.write(update.as_json(update.answer(image, Outcome((), (), False))) + "\n")
+    else:
+        sys.stdout.write("in step with {}\n".format(image))
+    return DONE
+
+
+def _print(wish: Wish, plan: Plan, outcome: Outcome, answer: Dict[str, Any]) -> None:
+    if wish.as_json:
+        sys.stdout.write(update.as_json(answer) + "\n")
+        return
+    if wish.options.dry_run:
+        sys.stdout.write(update.text(plan["image"], outcome) + "\n")
+        return
+    counts = ", ".join(
+        "{} {}".format(answer[key], key) for key in ("added", "changed", "deleted", "protected") if answer[key]
+    )
+    sys.stdout.write("{}: {}\n".format(plan["image"], counts or "nothing to do"))
+    for line in outcome.said:
+        sys.stdout.write("  {}\n".format(line))
+    if outcome.reboot and wish.reboot == "never":
+        sys.stdout.write("  reboot for the new kernel\n")
+
+
+def _site(wish: Wish, state: State, server: Optional[Server], say: Callable[[str], None]) -> Site:
+    def report(phase: str, status: str, message: str) -> None:
+        if server is not None:
+            server.report(phase, status, message)
+
+    return Site(wish.root, state.home, wish.kernel, say, report, time.sleep)
+
+
+def _reboot(wish: Wish, outcome: Outcome, site: Site) -> None:
+    """Only for a kernel that waits for it: nobody's work is interrupted for less."""
+    if outcome.reboot and wish.root == "/":
+        argv = update.reboot_argv(wish.reboot, os.path.isdir("/run/systemd/system"), os.path.exists("/sbin/kexec"))
+        if argv:
+            run(argv, site.say)
+
+
+def promote(root: str, kernel: str) -> int:
+    """The node is up: the kernel on trial becomes the default, or it is said that it did not start."""
+    state = State(root)
+    wish = Wish(root, Options(), kernel=kernel)
+    with state.locked():
+        verdict = update.promote(_site(wish, state, None, _Log(os.path.join(root, _LOG)).say))
+    if verdict.fault:
+        raise Failed(verdict.fault, where="kernel")
+    return DONE
+
+
+def _quiet(line: str) -> None:
+    """What nobody needs to read."""
+
+
+class _Log(object):
+    """The node's own log of its updates: what was run and what it printed."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        try:
+            if os.path.getsize(path) > _MOST_LOG:
+                os.rename(path, path + ".1")
+        except OSError:
+            pass
+
+    def say(self, line: str) -> None:
+        """One line. A log that cannot be written stops nothing."""
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        try:
+            with open(self._path, "a", encoding="utf-8", errors="backslashreplace") as file:
+                file.write("{} {}\n".format(stamp, line))
+        except OSError:
+            pass
