@@ -5,6 +5,7 @@ import click
 from imaged.cli.context import Context
 from imaged.store.database import open_database
 from imaged.store.nodes import Nodes
+from imaged.store.overrides import Overrides
 
 
 @click.command("rmnode")
@@ -17,4 +18,5 @@ def command(context: Context, names: tuple[str, ...]) -> None:
         nodes.get(name)  # all of them exist, or none is removed
     for name in names:
         nodes.remove(name)
+        Overrides(context.state).forget(name)  # there may be secrets among them
         click.echo(f"{name}: removed")

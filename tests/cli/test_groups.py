@@ -22,7 +22,10 @@ def test_groups_are_made_listed_in_their_order_and_removed(site: Path) -> None:
     assert "n1" in call(site, "lsgroup").output
     assert "--force" in said(call(site, "rmgroup", "gpu"))
     assert call(site, "rmgroup", "gpu", "--force").output == "gpu: removed\n"
+    rendered = site.parent / "state/run/overrides/n1/0/tree/etc"
+    rendered.mkdir(parents=True)
     assert call(site, "rmnode", "n1").exit_code == 0
+    assert not rendered.parents[2].exists(), "secrets of a node go with it"
     assert call(site, "rmgroup", "lab").exit_code == 0, "a node that is gone is in no group"
 
 
