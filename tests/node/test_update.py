@@ -72,8 +72,8 @@ def furnish(tree: Path) -> None:
     os.mknod(tree / "dev/null", 0o20666, os.makedev(1, 3))
     os.mkfifo(tree / "var/pipe")
     with open(tree / "var/sparse", "wb") as file:
-        file.truncate(64 << 20)
-        file.seek(32 << 20)
+        file.truncate(4 << 20)
+        file.seek(2 << 20)
         file.write(b"island")
     age(tree)
 
@@ -98,7 +98,7 @@ def test_an_empty_tree_becomes_the_version(node: Node) -> None:
     assert {path: each for path, each in node.tree().items()} == expected | {
         path: each for path, each in node.tree().items() if path in ("var/lib",)
     }
-    assert (node.root / "var/sparse").stat().st_blocks * 512 < 8 << 20
+    assert (node.root / "var/sparse").stat().st_blocks * 512 < 1 << 20
     assert not (node.root / ".imaged").exists() and not (node.state / "journal").exists()
     assert node.phases[0] == ("compare", "started") and ("scripts", "done") in node.phases
     assert node.update().actions == () and outcome.actions
@@ -118,7 +118,7 @@ CHANGES = {
     "device": "rm dev/null; mknod dev/null c 1 5",
     "fifo to file": "rm var/pipe; echo x > var/pipe",
     "removed": "rm -r etc boot/vmlinuz-6.1",
-    "time": "touch -d @1600000000 usr/bin/tool etc",
+    "time": "touch -d @1600000000 usr/bin/tool",
 }
 
 
