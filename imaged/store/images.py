@@ -3,7 +3,8 @@
 ``<root>/<image>/<number>/{tree/,manifest.mtree,version.json}`` is a version: one rename makes it, it never changes.
 ``<root>/<image>/channels/<channel>`` holds a number; it is replaced by one rename.
 ``<root>/<image>/.working/`` is a tree in the making: nobody is served from it, and the next build clears what a
-broken one left. ``<root>/<image>/.lock`` is held with flock(2) meanwhile, so it cannot outlive its process.
+broken one left. ``<root>/<image>/.resumable/`` is one that goes on where it was interrupted.
+``<root>/<image>/.lock`` is held with flock(2) meanwhile, so it cannot outlive its process.
 """
 
 import fcntl
@@ -30,10 +31,11 @@ _BUILD_ONE = "`imaged buildimage RECIPE` makes one."
 
 @frozen
 class Working:
-    """A tree in the making. Valid only inside ``Images.working``."""
+    """A tree in the making. Valid only inside ``Images.working``. ``resumed``: an earlier one goes on in it."""
 
     image: str
     directory: Path
+    resumed: bool = False
 
     @property
     def tree(self) -> Path:
@@ -106,23 +108,27 @@ class Images:
         return tuple(parse_manifest(content.decode("ascii"), where=str(path)))
 
     @contextmanager
-    def working(self, name: str) -> Iterator[Working]:
+    def working(self, name: str, *, resume: bool = False) -> Iterator[Working]:
         """An empty tree to fill and then seal; gone afterwards if it was not sealed.
 
+        With ``resume`` it stays, whatever happens, until it is sealed; the next one with ``resume`` finds it as it was.
         Raises Conflict while somebody else makes a version of this image.
         """
         home = self._home(image_name(name))
         # Images hold shadow files and set-user-ID programs: not a place for the server's other users.
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _locked(home):
-            working = Working(name, home / ".working")
-            _remove(working.directory)
-            working.tree.mkdir(parents=True)
+            directory = home / (".resumable" if resume else ".working")
+            if not resume:
+                _remove(directory)
+            working = Working(name, directory, resumed=directory.exists())
+            working.tree.mkdir(parents=True, exist_ok=resume)
             working.tree.chmod(0o755)  # the nodes' root directory, whatever umask we run with
             try:
                 yield working
             finally:
-                _remove(working.directory)
+                if not resume:
+                    _remove(directory)
 
     def seal(
         self,

@@ -6,6 +6,7 @@ hashlib lets go of the interpreter lock for blocks above 2047 bytes, so threads 
 import hashlib
 import os
 import stat
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -146,12 +147,18 @@ def _digest(base: bytes, entry: Entry) -> str:
 
 
 def _finished(found: list[_Found], digests: dict[int, str]) -> Iterator[Entry]:
-    """Entries with their digests, and hard links numbered in the order of the manifest."""
+    """Entries with their digests, and hard links numbered in the order of the manifest.
+
+    Links count within the tree: an unchanged file has a name in other versions as well.
+    """
+    links = Counter(each.inode for each in found if each.entry.links > 1)
     groups: dict[int, int] = {}
     for each in found:
         entry = each.entry
         if entry.links > 1:
-            entry = evolve(entry, group=groups.setdefault(each.inode, len(groups) + 1))
+            several = links[each.inode] > 1
+            group = groups.setdefault(each.inode, len(groups) + 1) if several else 0
+            entry = evolve(entry, links=links[each.inode], group=group)
         if entry.kind is Kind.FILE:
             entry = evolve(entry, sha256=digests[each.inode])
         yield entry

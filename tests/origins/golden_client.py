@@ -112,7 +112,12 @@ def golden_client(tree: Path, home: Path, mounts: str = "") -> Iterator[GoldenCl
     for name in ("bin", "sbin", "lib", "lib64"):
         if not (tree / name).is_symlink():
             (tree / name).symlink_to(f"usr/{name}")
-    (tree / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\nsshd:x:100:65534::/run/sshd:/usr/sbin/nologin\n")
+    users = (
+        "root:x:0:0:root:/root:/bin/sh",
+        "sshd:x:100:65534::/run/sshd:/bin/false",
+        "plain:x:1000:1000::/tmp:/bin/sh",
+    )
+    (tree / "etc/passwd").write_text("".join(f"{user}\n" for user in users))
     (tree / "etc/group").write_text("root:x:0:\nnogroup:x:65534:\n")
     (tree / "etc/os-release").write_text('ID=debian\nVERSION_ID="12"\nPRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\n')
     (tree / "etc/ssh/sshd_config").write_text(_SSHD)

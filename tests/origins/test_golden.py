@@ -335,7 +335,7 @@ def _killed(client: GoldenClient, state: Path, victim: str, after: int) -> bool:
     """kill -9 once ``after`` paths are there. Whether the capture failed of it."""
     argv = [*_imaged(state), "getimage", "127.0.0.1", "--image", "gold", *client.ssh]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=_HERE) as capture:
-        many = state / "images/gold/.working/tree/srv/many"
+        many = state / "images/gold/.resumable/tree/srv/many"
         _wait(lambda: capture.poll() is not None or (many.is_dir() and len(os.listdir(many)) >= after))  # noqa: PTH208
         if victim == "sshd":
             client.cut()
@@ -389,7 +389,7 @@ def test_a_file_that_changed_once_is_taken_again_and_nobody_is_bothered(client: 
     changed = client.root / "srv/large"
     argv = [*_imaged(state), "getimage", "127.0.0.1", "--image", "gold", *client.ssh]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=_HERE) as capture:
-        target = state / "images/gold/.working/tree/srv/large"
+        target = state / "images/gold/.resumable/tree/srv/large"
         _wait(lambda: capture.poll() is not None or target.exists())
         changed.write_bytes(b"shorter")
         _, errors = capture.communicate()
@@ -415,6 +415,13 @@ def test_a_full_disk_publishes_nothing_and_goes_on_when_there_is_room(client: Go
         subprocess.run(["umount", "-l", str(images)], check=True)
 
 
+def test_a_client_without_rsync(place: Path, state: Path) -> None:
+    with golden_client(place / "golden", place / "home", 'mount --bind /dev/null "$root/usr/bin/rsync"') as client:
+        done = _getimage(client, state, check=False)
+    assert "rsync is not installed there" in done.stderr
+    assert done.returncode == 3
+
+
 def test_refusals(client: GoldenClient, state: Path, place: Path) -> None:
     def said(*more: str, host: str = "127.0.0.1", ssh: list[str] | None = None) -> str:
         options = client.ssh if ssh is None else ssh
@@ -425,6 +432,9 @@ def test_refusals(client: GoldenClient, state: Path, place: Path) -> None:
         return done.stderr
 
     assert "Is the name spelled right?" in said(host="no-such-host.invalid")
+    plain = [each if each != "root" else "plain" for each in client.ssh]
+    assert "--sudo where that user may use sudo" in said(ssh=plain)
+    assert "NOPASSWD" in said(ssh=[*plain, "--sudo"])
     strange = [each for each in client.ssh if "known" not in each] + ["--ssh-option=UserKnownHostsFile=/dev/null"]
     assert "compare its host key" in said(ssh=strange)
     assert "Does sshd run there?" in said(ssh=["--ssh-port", "1", "--ssh-option=BatchMode=yes"])
