@@ -1,11 +1,11 @@
 """The lowest layer of overrides: what this server itself gives every node. Made here, found nowhere on a disk."""
 
 import hashlib
-import importlib
 from functools import cache
 
 from attrs import frozen
 
+from imaged.store.nodeagent import node_agent
 from imaged.store.paths import shipped
 
 # A constant, so that the same bytes make the same manifest on every server: 2026-01-01T00:00:00Z.
@@ -33,22 +33,10 @@ class Given:
 def files() -> tuple[Given, ...]:
     """Made once: they change with the program only."""
     texts = tuple(Given(path, shipped("autoinstall_scripts", "node", name).read_bytes()) for name, path in _TEXTS)
-    agent = _agent()
-    if not agent:
-        return texts
-    return (*texts, Given(_AGENT, agent, 0o755), Given(_COMMAND, mode=0o777, target=f"/{_AGENT}"))
+    return (*texts, Given(_AGENT, node_agent(), 0o755), Given(_COMMAND, mode=0o777, target=f"/{_AGENT}"))
 
 
 @cache
 def fingerprint() -> str:
     """Changes when any of the files does."""
     return hashlib.sha256(repr(files()).encode()).hexdigest()[:16]
-
-
-def _agent() -> bytes:
-    """The zipapp of a node; none in an installation that was made without it."""
-    try:
-        made: bytes = importlib.import_module("imaged.store.nodeagent").node_agent()
-    except ModuleNotFoundError:
-        return b""
-    return made

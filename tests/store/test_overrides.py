@@ -81,6 +81,10 @@ def test_a_node_without_overrides_still_gets_what_is_ours(site: Site) -> None:
     tree = site.render()
     assert (tree / "usr/lib/systemd/system/imaged-update.timer").read_text().count("OnCalendar") == 1
     assert (tree / "usr/share/imaged/cron.d-example").is_file()
+    assert (tree / "usr/sbin/imaged").readlink() == Path("/usr/lib/imaged/imaged.pyz")
+    agent = tree / "usr/lib/imaged/imaged.pyz"
+    assert agent.stat().st_mode & 0o777 == 0o755
+    assert "updateclient" in subprocess.run((agent, "--help"), capture_output=True, text=True, check=True).stdout
 
 
 def test_everything_about_a_file_is_kept(site: Site) -> None:
