@@ -127,7 +127,7 @@ def _carry_out(
                 steps.carry_out(step, site.root, site.say)
             reboot, words = try_once(site, plan, why)
             said += words
-    applying.settle(place, _directories(manifest, _moved(plan, actions)))
+    applying.settle(place, _directories(manifest, _moved(plan, actions, why)))
     with _Phase(site, "scripts"):
         scripts(site, plan)
     journal.finish()
@@ -377,9 +377,12 @@ def node_os(root: str) -> str:
 # --- the manifest again -----------------------------------------------------------
 
 
-def _moved(plan: Plan, actions: Iterable[Action]) -> FrozenSet[bytes]:
-    """Directories whose times an update moves: by its actions, its fixups, its merges and its staging."""
+def _moved(plan: Plan, actions: Iterable[Action], owed: Iterable[bytes]) -> FrozenSet[bytes]:
+    """Directories whose times an update moves: by its actions, its fixups, its merges and its staging; and those that an
+    update before it moved which did not come to its end."""
     found = applying.touched(each for each in actions if each.verb != PROTECTED)
+    for path in owed:
+        found |= {path, path.rpartition(b"/")[0] or b"."}
     for path in _written(plan) + tuple(plan.get("merge", ())):
         found.add(os.fsencode(path.strip("/")).rpartition(b"/")[0] or b".")
     return frozenset(found | {b"."})
