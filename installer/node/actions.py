@@ -1,5 +1,4 @@
 """What an update will do, path by path, and in which order: the plan of the node's own side. Pure."""
-# ruff: noqa: UP - this runs on Python 3.6
 
 import re
 from typing import Iterable, List, NamedTuple, Optional, Tuple
@@ -19,8 +18,8 @@ _KERNEL = (b"boot/", b"lib/modules/", b"usr/lib/modules/")
 
 
 class Action(NamedTuple):
-    """One path and what becomes of it. ``entry`` is how it shall be, None where it goes; ``source`` is where its content
-    is fetched, ``image`` or ``overrides``. ``was`` is the type of what is there now; empty: nothing.
+    """One path and what becomes of it. ``entry`` is how it shall be, None where it goes; ``source`` is where its
+    content is fetched, ``image`` or ``overrides``. ``was`` is the type of what is there now; empty: nothing.
     ``reason`` is for people: the attributes that differ, or why it is left alone."""
 
     verb: str
@@ -37,7 +36,9 @@ def ordered(actions: Iterable[Action]) -> List[Action]:
     deepest first. What is only protected is left out."""
     doing = [action for action in actions if action.verb != PROTECTED]
     gone = sorted((each for each in doing if each.verb == DELETE), key=lambda each: tree_order(each.path), reverse=True)
-    here = sorted((each for each in doing if each.verb != DELETE), key=lambda each: (_rank(each), tree_order(each.path)))
+    here = sorted(
+        (each for each in doing if each.verb != DELETE), key=lambda each: (_rank(each), tree_order(each.path))
+    )
     return here + gone
 
 

@@ -1,9 +1,8 @@
 """Puts staged contents and the manifest's attributes into the tree, one rename(2) a path, in the order of ``actions``.
 
-At any moment a path is wholly old or wholly new; the tree as a whole is in between for as long as this runs. A node that
-loses its power here boots: kernels are only added, libraries change in one batch, and nothing was deleted yet.
+At any moment a path is wholly old or wholly new; the tree as a whole is in between for as long as this runs. A node
+that loses its power here boots: kernels are only added, libraries change in one batch, and nothing was deleted yet.
 """
-# ruff: noqa: UP, PTH - this runs on Python 3.6, on bytes
 
 import errno
 import os
@@ -24,7 +23,7 @@ class Applied(object):
     """What was done: directories that could not go since something of the node's own is in them."""
 
     def __init__(self) -> None:
-        self.kept = []  # type: List[bytes]
+        self.kept: List[bytes] = []
 
 
 def obstacles(place: Place, actions: Iterable[Action], protected: Callable[[bytes], bool]) -> None:
@@ -87,7 +86,7 @@ def settle(place: Place, entries: Iterable[Entry]) -> None:
 
 def touched(actions: Iterable[Action]) -> Set[bytes]:
     """Directories whose time moves when ``actions`` are carried out."""
-    found = set()  # type: Set[bytes]
+    found: Set[bytes] = set()
     for action in actions:
         if action.entry is not None and action.entry.kind == "dir":
             found.add(action.path)
@@ -125,9 +124,7 @@ def _directory(place: Place, stage: Stage, action: Action) -> None:
     remove_tree(new_fd, new)
 
 
-def _put(
-    place: Place, stage: Stage, action: Action, entry: Entry, leaders: Dict[Tuple[str, int], bytes]
-) -> None:
+def _put(place: Place, stage: Stage, action: Action, entry: Entry, leaders: Dict[Tuple[str, int], bytes]) -> None:
     """Make the new inode in staging, dress it, and let it take its name."""
     group = (action.source, entry.group)
     if entry.links > 1 and not action.content and group in leaders:

@@ -1,5 +1,4 @@
 """From differences to actions: what an update does with each path that is not as it should be, and why. Pure."""
-# ruff: noqa: UP - this runs on Python 3.6
 
 from typing import Callable, Dict, FrozenSet, Iterable, List, NamedTuple, Optional, Set, Tuple
 
@@ -13,8 +12,8 @@ _LINKS = frozenset(("nlink", "links", "group"))
 
 
 class Found(NamedTuple):
-    """A path that differs: how it shall be (None: not at all), whose it is, in which attributes it differs, and the type
-    of what is there (empty: nothing)."""
+    """A path that differs: how it shall be (None: not at all), whose it is, in which attributes it differs, and the
+    type of what is there (empty: nothing)."""
 
     path: bytes
     entry: Optional[Entry]
@@ -111,8 +110,8 @@ def with_links(actions: List[Action], members: Iterable[Tuple[str, Entry]]) -> L
     """
     at = {each.path: index for index, each in enumerate(actions)}
     result = list(actions)
-    leaders = {}  # type: Dict[Tuple[str, int], bytes]
-    led = set()  # type: Set[Tuple[str, int]]
+    leaders: Dict[Tuple[str, int], bytes] = {}
+    led: Set[Tuple[str, int]] = set()
     for source, entry in members:
         index = at.get(entry.path)
         action = result[index] if index is not None else None

@@ -1,5 +1,4 @@
-"""Attributes of one inode as the manifest has them: owner, mode, extended attributes, time. The order is the kernel's."""
-# ruff: noqa: UP, PTH - this runs on Python 3.6, on bytes
+"""Attributes of one inode as the manifest has them: owner, mode, extended attributes, time. Their order is a rule."""
 
 import errno
 import os

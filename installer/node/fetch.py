@@ -1,5 +1,4 @@
 """Gets contents that the node lacks into staging, and proves each by its sha256 before anything else may use it."""
-# ruff: noqa: UP, PTH - this runs on Python 3.6, on bytes
 
 import hashlib
 import os
@@ -41,9 +40,7 @@ def server(host: str, port: int, node: str, secret: str) -> Source:
     """The server's rsync service: the host of the URL is not looked at, the proxy is what we connect to."""
     shown = "[{}]".format(host) if ":" in host else host
     proxy = "{}:{}@{}:{}".format(node, secret, shown, port)
-    return Source(
-        {"image": "rsync://imaged/image/", "overrides": "rsync://imaged/overrides/"}, {"RSYNC_PROXY": proxy}
-    )
+    return Source({"image": "rsync://imaged/image/", "overrides": "rsync://imaged/overrides/"}, {"RSYNC_PROXY": proxy})
 
 
 def argv(source: str, root: str, target: str, whole: bool) -> Tuple[str, ...]:

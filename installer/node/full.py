@@ -1,5 +1,4 @@
 """``--full``: plain rsync of everything, for nodes whose state nobody trusts. Rules and arguments only. Pure."""
-# ruff: noqa: UP - this runs on Python 3.6
 
 from typing import Iterable, Tuple
 
@@ -11,7 +10,7 @@ def argv(source: str, root: str, delete: bool, checksum: bool, directory: str = 
 
     With --delete-delay nothing goes before everything has come; --delay-updates does the same for what changes.
     """
-    options = ("--delete-delay",) if delete else ()
+    options: Tuple[str, ...] = ("--delete-delay",) if delete else ()
     options += ("--checksum",) if checksum else ()
     below = directory.strip("/")
     place = "{}/{}/".format(root.rstrip("/"), below) if below else "{}/".format(root.rstrip("/"))
@@ -23,14 +22,19 @@ def rules(
     patterns: Iterable[str], paths: Iterable[bytes], mounts: Iterable[bytes], kept: Iterable[str], directory: str = ""
 ) -> bytes:
     """What rsync leaves alone: protected ``patterns``, ``paths`` of overrides and fixups, what is in ``mounts``, and
-    (only against deletion) everything of the ``kept`` kernels. All anchored at the root; ``directory`` moves the root."""
+    (only against deletion) everything of the ``kept`` kernels. All anchored at the root, which ``directory`` moves."""
     below = b"/" + directory.strip("/").encode("utf-8", "surrogateescape") if directory.strip("/") else b""
     lines = [b"- " + _moved(_pattern(each), below) for each in patterns]
     lines += [b"- " + _moved(literal(b"/" + each), below) for each in paths]
     lines += [b"- " + _moved(literal(b"/" + each) + b"/*", below) for each in mounts]
     for version in kept:
         name = literal(version.encode("utf-8", "surrogateescape"))
-        for path in (b"/boot/*-" + name, b"/boot/*-" + name + b".*", b"/lib/modules/" + name, b"/usr/lib/modules/" + name):
+        for path in (
+            b"/boot/*-" + name,
+            b"/boot/*-" + name + b".*",
+            b"/lib/modules/" + name,
+            b"/usr/lib/modules/" + name,
+        ):
             lines.append(b"P " + _moved(path, below))
             lines.append(b"P " + _moved(path + b"/**", below))
     return b"".join(line + b"\0" for line in lines if line[2:])
@@ -53,4 +57,6 @@ def literal(path: bytes) -> bytes:
     """A path as a pattern: in rsync a backslash escapes only where there is a wildcard to escape."""
     if not any(sign in path for sign in _WILD):
         return path
-    return b"".join(b"\\" + letter if letter in b"*?[\\" else letter for letter in (path[i : i + 1] for i in range(len(path))))
+    return b"".join(
+        b"\\" + letter if letter in b"*?[\\" else letter for letter in (path[i : i + 1] for i in range(len(path)))
+    )

@@ -4,7 +4,6 @@ The tree itself needs no undoing: every file changes by one rename(2), so at any
 wholly new, and the next comparison finds what is missing. What would be lost without this file is *why* a path changed:
 after the rename it no longer differs, and the step it triggers (update-initramfs, update-grub) would never run.
 """
-# ruff: noqa: UP - this runs on Python 3.6
 
 import os
 from typing import IO, Iterable, Optional, Set, Tuple
@@ -17,7 +16,7 @@ class Journal:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._file = None  # type: Optional[IO[bytes]]
+        self._file: Optional[IO[bytes]] = None
 
     def owed(self) -> Set[bytes]:
         """Paths that an unfinished update changed or was about to change. A record cut short by the crash is dropped:

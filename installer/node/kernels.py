@@ -3,7 +3,6 @@
 The old kernel stays the default until the node has reported healthy with the new one, which is tried once
 (``next_entry`` in GRUB's environment block: info grub, "Booting once"). A node that hangs comes back with the old one.
 """
-# ruff: noqa: UP - this runs on Python 3.6
 
 import json
 import re
@@ -16,7 +15,7 @@ _SAVED = re.compile(r"set\s+default=.?\$\{?saved_entry")
 
 
 class MenuEntry(NamedTuple):
-    """An entry of GRUB's menu. ``id`` is as grub-set-default wants it: ``submenu>entry``; ``linux`` the kernel's path."""
+    """An entry of GRUB's menu. ``id`` is as grub-set-default wants it: ``submenu>entry``; ``linux`` the kernel."""
 
     id: str
     title: str
@@ -30,9 +29,9 @@ class MenuEntry(NamedTuple):
 
 
 def menu(text: str) -> Tuple[MenuEntry, ...]:
-    """Every entry of a grub.cfg, in its order. GRUB's script language is read only as far as grub-mkconfig writes it."""
-    entries = []  # type: List[MenuEntry]
-    blocks = []  # type: List[Tuple[str, str, str]]  # kind, id, title
+    """Every entry of a grub.cfg, in its order. GRUB's script language is read as far as grub-mkconfig writes it."""
+    entries: List[MenuEntry] = []
+    blocks: List[Tuple[str, str, str]] = []  # kind, id, title
     linux = ""
     for raw in text.splitlines():
         line = raw.strip()
@@ -69,7 +68,7 @@ def entry_of(entries: Iterable[MenuEntry], version: str) -> Optional[MenuEntry]:
     whose kernel changes with the next update-grub."""
     fitting = [each for each in entries if each.version == version and not _is_recovery(each)]
     named = [each for each in fitting if version in each.id]
-    return (named or fitting or [None])[0]
+    return next(iter(named + fitting), None)
 
 
 def _is_recovery(each: MenuEntry) -> bool:

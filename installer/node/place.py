@@ -1,5 +1,4 @@
-"""Paths of the node's tree, opened one component at a time: no symbolic link, planted or honest, leads out of the root."""
-# ruff: noqa: UP, PTH - this runs on Python 3.6, on bytes
+"""Paths of the node's tree, opened one component at a time: no symbolic link, planted or not, leads out of the root."""
 
 import ctypes
 import errno
@@ -77,7 +76,7 @@ class Place:
         return os.path.join(self.root, path) if path != b"." else self.root
 
     def walk(self, path: bytes) -> Iterator[Tuple[bytes, os.stat_result]]:
-        """Everything below a directory, each directory before what it holds; other filesystems are named, not entered."""
+        """Everything below a directory, each directory before what it holds; other filesystems are not entered."""
         fd = self.directory(path)
         try:
             device = os.fstat(fd).st_dev
@@ -144,7 +143,7 @@ def inside(root: str, path: str, follow: bool = True) -> str:
     What does not exist yet is taken as written. Without ``follow`` a link in the last place is the answer itself.
     """
     waiting = _parts(path)[::-1]
-    place = []  # type: List[str]
+    place: List[str] = []
     links = 0
     while waiting:
         part = waiting.pop()
@@ -173,8 +172,8 @@ class Filesystems:
 
     def __init__(self, place: Place) -> None:
         self._place = place
-        self._devices = {}  # type: Dict[bytes, int]
-        self._tops = {}  # type: Dict[int, bytes]
+        self._devices: Dict[bytes, int] = {}
+        self._tops: Dict[int, bytes] = {}
 
     def device(self, directory: bytes) -> int:
         """Of the deepest directory of ``directory`` that exists."""

@@ -1,5 +1,4 @@
 """The door to child processes on a node. They end with us: rsync must not write on while a rerun works."""
-# ruff: noqa: UP - this runs on Python 3.6
 
 import ctypes
 import os
@@ -7,7 +6,7 @@ import shlex
 import signal
 import subprocess
 import tempfile
-from typing import Callable, Dict, NamedTuple, Optional, Sequence
+from typing import IO, Callable, Dict, NamedTuple, Optional, Sequence
 
 from installer.node.errors import Failed
 
@@ -26,7 +25,11 @@ class Ended(NamedTuple):
 
 
 def run(
-    argv: Sequence[str], say: Say, stdin: str = "", timeout: Optional[float] = None, env: Optional[Dict[str, str]] = None
+    argv: Sequence[str],
+    say: Say,
+    stdin: str = "",
+    timeout: Optional[float] = None,
+    env: Optional[Dict[str, str]] = None,
 ) -> Ended:
     """Run to the end; every line goes to ``say``. Raises Failed, with the last lines, for any end but 0."""
     ended = watch(argv, say, stdin=stdin.encode("utf-8", "surrogateescape"), timeout=timeout, env=env)
@@ -108,6 +111,6 @@ def _wait(child: "subprocess.Popen[bytes]", timeout: Optional[float], tick: Opti
         child.wait()
 
 
-def _text(file: "tempfile._TemporaryFileWrapper[bytes]") -> str:
+def _text(file: IO[bytes]) -> str:
     file.seek(0)
     return file.read().decode("utf-8", "replace")

@@ -3,7 +3,6 @@
 ``stage`` keeps fetched contents under their own paths, so that a rerun finds what an interrupted one has got; ``new``
 holds whatever is being put together and is worthless after a crash.
 """
-# ruff: noqa: UP, PTH - this runs on Python 3.6, on bytes
 
 import ctypes
 import os
@@ -20,7 +19,7 @@ class Stage:
     def __init__(self, place: Place) -> None:
         self._place = place
         self._filesystems = Filesystems(place)
-        self._new = {}  # type: Dict[bytes, int]
+        self._new: Dict[bytes, int] = {}
         self._count = 0
 
     def top(self, path: bytes) -> bytes:
@@ -99,7 +98,7 @@ class Stage:
 
     def rows(self, paths: Iterable[bytes]) -> Dict[bytes, List[bytes]]:
         """Paths by the filesystem that they are on."""
-        found = {}  # type: Dict[bytes, List[bytes]]
+        found: Dict[bytes, List[bytes]] = {}
         for path in paths:
             found.setdefault(self.top(path), []).append(path)
         return found
@@ -107,5 +106,3 @@ class Stage:
 
 def _join(top: bytes, name: bytes) -> bytes:
     return name if top == b"." else top + b"/" + name
-
-

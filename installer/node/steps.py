@@ -2,7 +2,6 @@
 
 The steps are those of ``imaged.model.plan``, read as plain JSON: ``{"step": "WriteFile", ...}``.
 """
-# ruff: noqa: UP, PTH - this runs on Python 3.6
 
 import glob
 import os
@@ -21,7 +20,7 @@ _GLOB = frozenset("*?[")
 
 def due(triggered: Iterable[Dict[str, Any]], changed: Sequence[bytes]) -> Tuple[Step, ...]:
     """The steps whose patterns match a changed path, in their order; those without patterns always. Pure."""
-    found = []  # type: List[Step]
+    found: List[Step] = []
     for each in triggered:
         when = each.get("when") or ()
         if not when or any(map(matcher(when), changed)):
@@ -38,7 +37,9 @@ def carry_out(step: Step, root: str, say: Say) -> None:
     """Raises Failed with the step's own reason."""
     do = _STEPS.get(str(step.get("step")))
     if do is None:
-        raise Failed("{!r} is no step of an update".format(step.get("step")), hint="The agent is older than the server.")
+        raise Failed(
+            "{!r} is no step of an update".format(step.get("step")), hint="The agent is older than the server."
+        )
     try:
         do(step, root, say)
     except OSError as error:
@@ -97,7 +98,7 @@ def _remove_path(step: Step, root: str, say: Say) -> None:
 
 
 def matches(root: str, pattern: str) -> List[str]:
-    """What an anchored shell pattern names inside ``root``; links on the way are followed inside it, the last is not."""
+    """What an anchored shell pattern names inside ``root``; links on the way are followed, the last is not."""
     found = [""]
     for part in pattern.split("/"):
         if part in ("", "."):
@@ -133,7 +134,7 @@ def _make_link(step: Step, root: str, say: Say) -> None:
 
 def _run_in_target(step: Step, root: str, say: Say) -> None:
     argv = tuple(step["argv"])
-    prefix = () if root == "/" else ("chroot", root)  # type: Tuple[str, ...]
+    prefix: Tuple[str, ...] = () if root == "/" else ("chroot", root)
     run(prefix + argv, say, stdin=step.get("stdin") or "", timeout=step.get("timeout") or 900)
 
 
@@ -152,10 +153,10 @@ def _check_file(step: Step, root: str, say: Say) -> None:
 
 
 _WRITERS = frozenset(("WriteFile", "RemovePath", "MakeLink"))
-_STEPS = {
+_STEPS: Dict[str, Callable[[Step, str, Say], None]] = {
     "WriteFile": _write_file,
     "RemovePath": _remove_path,
     "MakeLink": _make_link,
     "RunInTarget": _run_in_target,
     "CheckFile": _check_file,
-}  # type: Dict[str, Callable[[Step, str, Say], None]]
+}

@@ -1,5 +1,4 @@
 """One update of this node, from the plan to the report: every part decides or acts elsewhere, here is their order."""
-# ruff: noqa: UP, PTH - this runs on Python 3.6
 
 import hashlib
 import json
@@ -10,7 +9,7 @@ from typing import Any, Callable, Dict, FrozenSet, Iterable, Iterator, List, Nam
 from installer.node import apply as applying
 from installer.node import decide as deciding
 from installer.node import full, kernels, steps, survey, users
-from installer.node.actions import ADD, CHANGE, DELETE, PROTECTED, Action
+from installer.node.actions import ADD, ATTRIBUTES, CHANGE, DELETE, PROTECTED, Action
 from installer.node.errors import Failed, Refused
 from installer.node.fetch import Fetch, Source, Wanted, verdict
 from installer.node.journal import Journal, triggers
@@ -93,7 +92,7 @@ def _carry_out(
     stage.sweep_new(tops)
     wanted = [Wanted(each.path, each.entry, each.source) for each in actions if each.content and each.entry is not None]
     applying.obstacles(place, actions, lambda path: bool(rules.protected(path)))
-    said = []  # type: List[str]
+    said: List[str] = []
     try:
         with _Phase(site, "fetch"):
             if options.full:
@@ -180,9 +179,7 @@ def proposal(
         if not (each.path in rules.merged and each.was == "file")
     ]
     held = kernels.held(site.kernel, read_pending(site.state))
-    decision = deciding.Rules(
-        rules.protected, rules.fixups, rules.merged, held, options.delete, options.directory
-    )
+    decision = deciding.Rules(rules.protected, rules.fixups, rules.merged, held, options.delete, options.directory)
     actions = deciding.decide(found, decision)
     return deciding.with_links(actions, _members(known.path, rules.overrides.values(), applying.groups(actions)))
 
@@ -226,9 +223,7 @@ def _is_file(place: Place, path: bytes) -> bool:
     return status is not None and stat.S_ISREG(status.st_mode)
 
 
-def _members(
-    manifest: str, laid: Iterable[Entry], groups: Set[Tuple[str, int]]
-) -> Iterator[Tuple[str, Entry]]:
+def _members(manifest: str, laid: Iterable[Entry], groups: Set[Tuple[str, int]]) -> Iterator[Tuple[str, Entry]]:
     """Every name of the groups of hard links that an action touches."""
     inside = list(laid)
     paths = {each.path for each in inside}
@@ -247,9 +242,7 @@ def _members(
 # --- around the tree -------------------------------------------------------------
 
 
-def merge_users(
-    site: Site, place: Place, plan: Plan, source: Source, stage: Stage, manifest: str
-) -> List[str]:
+def merge_users(site: Site, place: Place, plan: Plan, source: Source, stage: Stage, manifest: str) -> List[str]:
     """Merge the files of users and groups; what the image has is fetched like any content. Returns what to say."""
     paths = users.names(plan.get("merge", ()))
     wanted = {each.path: each for each in _entries(manifest, frozenset(paths)) if each.kind == "file"}
@@ -258,8 +251,8 @@ def merge_users(
     get = Fetch(place, stage, source, site.say, site.sleep, lambda got: None)
     todo = [each for each in wanted.values() if not _proven(site, each)]
     get.all([Wanted(each.path, each, "image") for each in todo])
-    files = {}  # type: Dict[bytes, users.Versions]
-    fresh = {}  # type: Dict[bytes, bytes]
+    files: Dict[bytes, users.Versions] = {}
+    fresh: Dict[bytes, bytes] = {}
     for path in wanted:
         staged = next((True for each in todo if each.path == path), False)
         theirs = _slurp(place.full(stage.content(path))) if staged else _slurp(_base(site, path))
@@ -332,7 +325,7 @@ def promote(site: Site) -> kernels.Verdict:
     """The node is up and well: the kernel that was on trial becomes the default. Idempotent."""
     verdict = kernels.judge(read_pending(site.state), site.kernel)
     if verdict.default:
-        prefix = () if site.root == "/" else ("chroot", site.root)  # type: Tuple[str, ...]
+        prefix: Tuple[str, ...] = () if site.root == "/" else ("chroot", site.root)
         run(prefix + ("grub-set-default", verdict.default), site.say)
     if verdict.clear:
         os.unlink(os.path.join(site.state, "pending-kernel"))
@@ -342,7 +335,7 @@ def promote(site: Site) -> kernels.Verdict:
 def scripts(site: Site, plan: Plan) -> None:
     """Post-update scripts in their order. Raises Failed with the script's name and last lines."""
     variables = {str(key): str(value) for key, value in plan.get("variables", {}).items()}
-    prefix = () if site.root == "/" else ("chroot", site.root)  # type: Tuple[str, ...]
+    prefix: Tuple[str, ...] = () if site.root == "/" else ("chroot", site.root)
     inside = "/var/lib/imaged/script"
     path = os.path.join(site.root, inside.lstrip("/"))
     for each in plan.get("scripts", ()):
@@ -378,8 +371,8 @@ def node_os(root: str) -> str:
 
 
 def _moved(plan: Plan, actions: Iterable[Action], owed: Iterable[bytes]) -> FrozenSet[bytes]:
-    """Directories whose times an update moves: by its actions, its fixups, its merges and its staging; and those that an
-    update before it moved which did not come to its end."""
+    """Directories whose times an update moves: by its actions, its fixups, its merges and its staging; and those
+    that an update before it moved which did not come to its end."""
     found = applying.touched(each for each in actions if each.verb != PROTECTED)
     for path in owed:
         found |= {path, path.rpartition(b"/")[0] or b"."}
@@ -412,10 +405,14 @@ def answer(image: str, outcome: Outcome, word: str = "done", message: str = "") 
         "added": counts[ADD], "changed": counts[CHANGE], "deleted": counts[DELETE], "protected": counts[PROTECTED],
         "reboot": outcome.reboot,
         "changes": [
-            {"action": CHANGE if each.verb == "attributes" else each.verb, "path": shown(each.path), "reason": each.reason}
+            {"action": _public(each.verb), "path": shown(each.path), "reason": each.reason}
             for each in outcome.actions
         ],
     }  # fmt: skip
+
+
+def _public(verb: str) -> str:
+    return CHANGE if verb == ATTRIBUTES else verb
 
 
 def text(image: str, outcome: Outcome) -> str:

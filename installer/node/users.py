@@ -1,9 +1,9 @@
 """Users and groups, merged by name instead of overwritten: passwd(5), shadow(5), group(5), gshadow(5), subuid(5). Pure.
 
 Three texts go in: ``base`` is what the image had when the node was last in step, ``mine`` the node's, ``theirs`` the
-image's now. Field by field, whoever changed something since ``base`` wins; where both did, the node does, and it is said.
+image's now. Field by field, whoever changed something since ``base`` wins; where both did, the node does, and it is
+said.
 """
-# ruff: noqa: UP - this runs on Python 3.6
 
 from typing import Dict, Iterable, List, NamedTuple, Optional, Set, Tuple
 
@@ -35,8 +35,8 @@ class Merged(NamedTuple):
 
 def merge(files: Dict[bytes, Versions]) -> Merged:
     """Merge the files of ``FAMILIES`` that are given. Without a base, the image only adds."""
-    texts = {}  # type: Dict[bytes, bytes]
-    said = []  # type: List[str]
+    texts: Dict[bytes, bytes] = {}
+    said: List[str] = []
     for family in FAMILIES:
         given = [path for path in family if path in files]
         gone = _gone({path: files[path] for path in given})
@@ -50,12 +50,10 @@ def merge(files: Dict[bytes, Versions]) -> Merged:
 def _gone(files: Dict[bytes, Versions]) -> Set[bytes]:
     """Names that the image has dropped and nobody here has touched in any file of the family."""
     read = [tuple(records(text or b"") for text in each) for each in files.values()]
-    dropped = set()  # type: Set[bytes]
+    dropped: Set[bytes] = set()
     for base, _, theirs in read[:1]:
         dropped = {name for name in base if name not in theirs}
-    return {
-        name for name in dropped if all(mine.get(name, base.get(name)) == base.get(name) for base, mine, _ in read)
-    }
+    return {name for name in dropped if all(mine.get(name, base.get(name)) == base.get(name) for base, mine, _ in read)}
 
 
 def _file(path: bytes, versions: Versions, gone: Set[bytes]) -> Tuple[bytes, List[str]]:
@@ -64,8 +62,8 @@ def _file(path: bytes, versions: Versions, gone: Set[bytes]) -> Tuple[bytes, Lis
     if versions.theirs is None or versions.theirs == versions.base:
         return versions.mine, []
     base, mine, theirs = (records(text or b"") for text in versions)
-    merged = {}  # type: Records
-    said = []  # type: List[str]
+    merged: Records = {}
+    said: List[str] = []
     for name in _order(mine, theirs):
         lines, conflicts = _lines(path, base.get(name), mine.get(name), theirs.get(name), name in gone)
         if lines is not None:
@@ -77,7 +75,7 @@ def _file(path: bytes, versions: Versions, gone: Set[bytes]) -> Tuple[bytes, Lis
 
 def records(text: bytes) -> Records:
     """Lines by name, in their order: subuid(5) may have several for one. What is no record stands for itself."""
-    found = {}  # type: Records
+    found: Records = {}
     for line in text.splitlines():
         if line.strip():
             name = line.partition(b":")[0] if b":" in line and not line.startswith(b"#") else line
@@ -91,7 +89,7 @@ def _order(mine: Records, theirs: Records) -> List[bytes]:
     Compatibility entries (``+``, ``+::::::``) end a file: what follows them would be shadowed by NIS.
     """
     order = list(theirs)
-    before = None  # type: Optional[bytes]
+    before: Optional[bytes] = None
     for name in mine:
         if name not in theirs:
             order.insert(order.index(before) + 1 if before is not None else 0, name)
@@ -126,8 +124,8 @@ def _fields(path: bytes, base: Optional[bytes], mine: bytes, theirs: bytes) -> T
     before = base.split(b":") if base is not None else None
     if len(ours) != len(other) or (before is not None and len(before) != len(ours)):
         return mine, ["both changed it"]
-    fields = []  # type: List[bytes]
-    conflicts = []  # type: List[str]
+    fields: List[bytes] = []
+    conflicts: List[str] = []
     for number, (m, t) in enumerate(zip(ours, other)):
         b = before[number] if before is not None else None
         if m == t or t == b:
@@ -162,7 +160,7 @@ def _collisions(path: bytes, merged: Records, before: Tuple[Records, Records]) -
 
 
 def _numbers(read: Records) -> Dict[bytes, List[bytes]]:
-    found = {}  # type: Dict[bytes, List[bytes]]
+    found: Dict[bytes, List[bytes]] = {}
     for name, lines in read.items():
         for line in lines:
             fields = line.split(b":")

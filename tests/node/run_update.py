@@ -1,5 +1,5 @@
-"""One update in a process of its own: ``run_update.py BASE DIE_AT``. At the DIE_AT-th thing that it does to the world, as
-the interpreter's audit hook tells (PEP 578), it kills itself with SIGKILL; 0: never. Prints how many there were."""
+"""One update in a process of its own: ``run_update.py BASE DIE_AT``. At the DIE_AT-th thing that it does to the world,
+as the interpreter's audit hook tells (PEP 578), it kills itself with SIGKILL; 0: never. Prints how many there were."""
 
 import os
 import signal
@@ -29,7 +29,9 @@ def main(base: Path, die_at: int) -> None:
     root, manifest = base / "node", base / "manifest"
     fixup = {"step": {"step": "WriteFile", "path": "/etc/seen", "content": "x", "mode": "0644"}, "when": ["/usr/bin/"]}
     plan = {"serial": "s", "image": "c@1", "fixups": [fixup], "merge": ["/etc/passwd"]}
-    site = Site(str(root), str(root / "var/lib/imaged"), "", lambda line: None, lambda *words: None, lambda seconds: None)
+    site = Site(
+        str(root), str(root / "var/lib/imaged"), "", lambda line: None, lambda *words: None, lambda seconds: None
+    )
     known = Known(str(manifest), "", Stamps.blank(len(manifest.read_bytes().splitlines())), False)
     source = Source({"image": f"{base}/image/", "overrides": f"{base}/none/"}, {})
     sys.addaudithook(hook)

@@ -1,4 +1,4 @@
-"""Updates that are killed, and disks that are full: every file stays whole, and a rerun ends where an undisturbed one does."""
+"""Updates that are killed, and disks that are full: files stay whole, a rerun ends as an undisturbed one."""
 
 import os
 import random
@@ -94,7 +94,10 @@ def small(tmp_path: Path):
     """A filesystem of 2 MiB, gone again however the test ends."""
     at = tmp_path / "small"
     at.mkdir()
-    if os.geteuid() or subprocess.run(("mount", "-t", "tmpfs", "-o", "size=2M", "tmpfs", str(at)), check=False).returncode:
+    if (
+        os.geteuid()
+        or subprocess.run(("mount", "-t", "tmpfs", "-o", "size=2M", "tmpfs", str(at)), check=False).returncode
+    ):
         pytest.skip("needs root to mount a small filesystem")
     yield at
     subprocess.run(("umount", "--lazy", str(at)), check=True)

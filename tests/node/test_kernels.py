@@ -78,7 +78,7 @@ def test_a_new_kernel_starts_once(text, running, new, commands, pending, fault):
     [
         (None, OLD, Verdict("", False, "")),
         (PENDING, NEW, Verdict(advanced(NEW), True, "")),
-        (PENDING, OLD, Verdict("", False, f"the node came up with kernel {OLD} again: {NEW} did not start, or was not tried")),
+        (PENDING, OLD, Verdict("", False, f"the node came up with kernel {OLD} again: {NEW} did not start, or was not tried")),  # noqa: E501
         (PENDING, "7", Verdict("", False, f"the node runs kernel 7, neither {OLD} nor {NEW}")),
     ],
 )  # fmt: skip
@@ -97,11 +97,13 @@ def test_what_is_remembered(text, expected):
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
-        ("boot/vmlinuz-6.1.0-13-amd64", True), ("boot/initrd.img-6.1.0-13-amd64", True), ("boot/System.map-6.1.0-13-amd64", True),
+        ("boot/vmlinuz-6.1.0-13-amd64", True), ("boot/initrd.img-6.1.0-13-amd64", True),
+        ("boot/System.map-6.1.0-13-amd64", True),
         ("boot/initramfs-6.1.0-13-amd64.img", True), ("boot/.vmlinuz-6.1.0-13-amd64.hmac", True),
         ("boot/loader/entries/0123-6.1.0-13-amd64.conf", True), ("usr/lib/modules/6.1.0-13-amd64", True),
         ("lib/modules/6.1.0-13-amd64/kernel/x.ko", True), ("boot/vmlinuz-6.1.0-13-amd64-rt", False),
-        ("boot/vmlinuz-6.1.0-130", False), ("usr/lib/modules/6.1.0-13-amd64-rt/x", False), ("etc/x-6.1.0-13-amd64", False),
+        ("boot/vmlinuz-6.1.0-130", False), ("usr/lib/modules/6.1.0-13-amd64-rt/x", False),
+        ("etc/x-6.1.0-13-amd64", False),
         ("boot/grub/x-6.1.0-13-amd64", False),
     ],
 )  # fmt: skip

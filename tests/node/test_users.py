@@ -50,7 +50,8 @@ def test_whoever_changed_something_wins(base, mine, theirs, expected):
     [
         (PASSWD, WEB, WEB.replace(b"www:", b"www2:", 0).replace(b"/var", b"/a"), WEB.replace(b"/var", b"/b"),
          WEB.replace(b"/var", b"/a"), "field 6"),
-        (PASSWD, ROOT + WEB, ROOT + WEB.replace(b"/var", b"/a"), ROOT, ROOT + WEB.replace(b"/var", b"/a"), "dropped it"),
+        (PASSWD, ROOT + WEB, ROOT + WEB.replace(b"/var", b"/a"), ROOT, ROOT + WEB.replace(b"/var", b"/a"),
+         "dropped it"),
         (PASSWD, ROOT + WEB, ROOT, ROOT + WEB.replace(b"/var", b"/b"), ROOT, "the node dropped it"),
         (SUBUID, b"a:1:2\n", b"a:1:2\na:9:9\n", b"a:1:3\n", b"a:1:2\na:9:9\n", "both changed"),
         (PASSWD, WEB, b"www:short\n", WEB.replace(b"/var", b"/b"), b"www:short\n", "both changed"),
