@@ -33,15 +33,15 @@ class Node:
     def seal(self) -> None:
         self.manifest.write_text("".join(format_manifest(read_tree(self.image).entries)))
 
-    def update(self, *, kernel: str = "", source: str = "", options: Options | None = None, **plan: object):
+    def update(self, *, kernel: str = "", where: Source | None = None, options: Options | None = None, **plan: object):
         whole = {"serial": "s", "image": "c@1", "protect": [], "fixups": [], **plan}
         site = Site(
             str(self.root), str(self.state), kernel, self.log.append,
             lambda phase, status, message: self.phases.append((phase, status)), lambda seconds: None,
         )  # fmt: skip
-        where = Source({"image": source or f"{self.image}/", "overrides": f"{self.image.parent}/overrides/"}, {})
+        local = Source({"image": f"{self.image}/", "overrides": f"{self.image.parent}/overrides/"}, {})
         stamps = Stamps.blank(len(self.manifest.read_bytes().splitlines()))
-        return update(site, whole, Known(str(self.manifest), "", stamps, False), where, options or Options())
+        return update(site, whole, Known(str(self.manifest), "", stamps, False), where or local, options or Options())
 
     def tree(self) -> dict[str, object]:
         return entries(self.root)
@@ -205,3 +205,49 @@ def test_the_running_kernel_stays(node: Node) -> None:
 def test_dry_run_touches_nothing(node: Node) -> None:
     outcome = node.update(options=Options(dry_run=True))
     assert outcome.actions and set(node.root.iterdir()) == {node.root / "var"}
+
+
+def test_a_full_update_takes_everything_anew(node: Node) -> None:
+    """Contents that size, time and manifest hide; what is protected and the running kernel stay."""
+    node.update()
+    hidden = node.root / "usr/bin/suid"
+    hidden.write_text("S")
+    hidden.chmod(0o6755)
+    os.utime(hidden, ns=(LONG_AGO * 10**9 + 7,) * 2)
+    (node.root / "etc/d/mine").write_text("mine")
+    (node.root / "boot/vmlinuz-5.10").write_text("k")
+    (node.root / "usr/bin/extra").touch()
+    keep = [{"pattern": "/etc/d/", "reason": "ours"}]
+    node.update(kernel="5.10", protect=keep, options=Options(full=True, checksum=True))
+    assert hidden.read_text() == "s" and not (node.root / "usr/bin/extra").exists()
+    assert (node.root / "etc/d/mine").exists() and (node.root / "boot/vmlinuz-5.10").exists()
+    assert (node.root / "var/lib/imaged").exists() and not (node.root / ".imaged").exists()
+
+
+def test_only_below_a_directory_and_without_deletions(node: Node) -> None:
+    node.update()
+    for name in ("etc/extra", "usr/bin/extra"):
+        (node.root / name).touch()
+    (node.root / "usr/bin/suid").unlink()
+    (node.root / "etc/#hash").unlink()
+    node.update(options=Options(directory=b"etc", delete=False))
+    assert (node.root / "etc/#hash").exists() and not (node.root / "usr/bin/suid").exists()
+    assert (node.root / "etc/extra").exists() and (node.root / "usr/bin/extra").exists()
+
+
+def test_users_are_merged_and_a_failing_script_fails_the_update(node: Node) -> None:
+    (node.image / "etc/passwd").write_text("root:x:0:0:::\nnew:x:5:5:::\n")
+    node.seal()
+    (node.root / "etc").mkdir()
+    (node.root / "etc/passwd").write_text("root:x:0:0:::\nmine:x:7:7:::\n")
+    (node.root / "etc/passwd").chmod(0o640)
+    node.update(merge=["/etc/passwd"])
+    assert (node.root / "etc/passwd").read_text() == "root:x:0:0:::\nmine:x:7:7:::\nnew:x:5:5:::\n"
+    assert (node.root / "etc/passwd").stat().st_mode & 0o777 == 0o640
+    (node.image / "etc/passwd").write_text("root:x:0:0:::\n")
+    node.seal()
+    node.update(merge=["/etc/passwd"])
+    assert (node.root / "etc/passwd").read_text() == "root:x:0:0:::\nmine:x:7:7:::\n"
+    with pytest.raises(Failed, match="post-update script 10all"):
+        node.update(scripts=[{"name": "10all", "content": "#!/bin/sh\nexit 1\n"}])
+    assert node.phases[-1] == ("scripts", "failed")
