@@ -40,8 +40,8 @@ _SHOWN = 8  # lines of trouble in an error
 _SSH_HINTS = {
     "resolve hostname": "Is the name spelled right?",
     "Connection refused": "Does sshd run there? See --ssh-port.",
-    "Host key verification failed": "Log in once by hand (ssh) and compare its host key; see also --ssh-option.",
     "HOST IDENTIFICATION HAS CHANGED": "Compare its host key. If it was installed anew: ssh-keygen -R HOST.",
+    "Host key verification failed": "Log in once by hand (ssh) and compare its host key; see also --ssh-option.",
     "Permission denied": "Let your key log in there (ssh-copy-id), or see --ssh-user and --ssh-option.",
     "timed out": "Is it up, and does a firewall let ssh pass?",
     "No route": "Is it up, and on a network that this server reaches?",
@@ -118,7 +118,7 @@ class Client:
     def _refused(self, done: process.Completed) -> ImagedError:
         said = "\n  ".join(done.errors.strip().splitlines()[-_SHOWN:])
         if done.code == 255:  # ssh's own
-            return Unreachable(said or "ssh ended", where=str(self.golden), hint=_ssh_hint(said))
+            return Unreachable(said or "ssh ended", where=str(self.golden), hint=_ssh_hint(done.errors))
         if self.golden.sudo and "sudo" in said:
             hint = "Let that user run `sudo sh` and `sudo rsync` without a password (NOPASSWD in sudoers(5))."
             return Denied(said, where=str(self.golden), hint=hint)

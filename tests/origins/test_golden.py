@@ -437,6 +437,10 @@ def test_refusals(client: GoldenClient, state: Path, place: Path) -> None:
     assert "NOPASSWD" in said(ssh=[*plain, "--sudo"])
     strange = [each for each in client.ssh if "known" not in each] + ["--ssh-option=UserKnownHostsFile=/dev/null"]
     assert "compare its host key" in said(ssh=strange)
+    key = (place / "home/key.pub").read_text()
+    (place / "home/other").write_text(f"[127.0.0.1]:{client.port} {key}")
+    changed = [each for each in client.ssh if "known" not in each]
+    assert "installed anew" in said(ssh=[*changed, f"--ssh-option=UserKnownHostsFile={place}/home/other"])
     assert "Does sshd run there?" in said(ssh=["--ssh-port", "1", "--ssh-option=BatchMode=yes"])
     no_key = [each for each in client.ssh if "IdentityFile" not in each] + ["--ssh-option=IdentityFile=/dev/null"]
     assert "Let your key log in there" in said(ssh=no_key)
