@@ -30,6 +30,8 @@ VERBS = {
     "lsoverride": "Show which layer each path of a node's overrides comes from.",
     "plan": "Print what an install of a node would do; touch nothing.",
     "boot": "Choose what nodes do at their next network boot.",
+    "updateclient": "Bring running nodes into step with their image.",
+    "verify": "Show how far running nodes have drifted.",
     "rehearse": "Install a node in a virtual machine, from power-on to ready.",
 }
 

@@ -11,7 +11,7 @@ from imaged.model.errors import BadInput, Conflict, Denied
 from imaged.model.image import Version
 from imaged.model.names import ImageRef
 from imaged.model.node import Node, NodeState
-from imaged.model.report import Report, Status
+from imaged.model.report import Report
 from imaged.model.system import System
 from imaged.model.transfer import Module
 from imaged.model.update import Drift, Outcome, Updated, UpdatePlan
@@ -107,6 +107,7 @@ class Updates:
             return None
         if holder.updating != plan.image:
             self._nodes.keep(holder.name, updating=plan.image)
+        self._nodes.clear_reports(holder.name)  # the log starts empty with each update
         return plan
 
     def plan(self, node: Node, to: int | None = None) -> UpdatePlan:
@@ -148,9 +149,7 @@ class Updates:
         return self._nodes.get(name).state in RUNNING
 
     def record_report(self, name: str, report: Report) -> None:
-        """Keep it; the log starts empty with each update."""
-        if (report.phase, report.status) == ("compare", Status.STARTED):
-            self._nodes.clear_reports(name)
+        """Keep it."""
         self._nodes.add_report(name, self._clock(), report)
 
     def record_updated(self, name: str, updated: Updated) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 import time
 from typing import Any, Callable, Dict, NamedTuple, Optional
 
@@ -18,6 +19,7 @@ from installer.node.update import Options, Outcome, Site
 
 Plan = Dict[str, Any]
 _LOG = "var/log/imaged.log"
+_PATIENCE = 1.0  # seconds
 _MOST_LOG = 4 << 20  # bytes; the log before that is kept once
 
 
@@ -94,7 +96,6 @@ def _follow(wish: Wish, state: State, server: Server, plan: Plan) -> int:
     _print(wish, plan, outcome, answer)
     if not wish.options.dry_run:
         server.updated(_told(plan, answer))
-        server.report("update", "done", answer["message"])
         log.say("done")
         _reboot(wish, outcome, site)
     return DONE
@@ -147,11 +148,8 @@ def _print(wish: Wish, plan: Plan, outcome: Outcome, answer: Dict[str, Any]) -> 
 
 
 def _site(wish: Wish, state: State, server: Optional[Server], say: Callable[[str], None]) -> Site:
-    def report(phase: str, status: str, message: str) -> None:
-        if server is not None:
-            server.report(phase, status, message)
-
-    return Site(wish.root, state.home, wish.kernel, say, report, time.sleep)
+    tell = _Telling(server) if server is not None else _nobody
+    return Site(wish.root, state.home, wish.kernel, say, tell, time.sleep)
 
 
 def _reboot(wish: Wish, outcome: Outcome, site: Site) -> None:
@@ -175,6 +173,35 @@ def promote(root: str, kernel: str) -> int:
 
 def _quiet(line: str) -> None:
     """What nobody needs to read."""
+
+
+def _nobody(phase: str, status: str, message: str) -> None:
+    """What nobody needs to be told."""
+
+
+class _Telling(object):
+    """Reports phases to the server, but only those that people wait for: a request for each of a dozen that are over in
+    a moment would cost the server more than the update itself."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._timer = threading.Timer(0, _quiet, ("",))
+        self._told = ""
+
+    def __call__(self, phase: str, status: str, message: str) -> None:
+        if status == "started":
+            self._timer = threading.Timer(_PATIENCE, self._tell, (phase, status, message))
+            self._timer.daemon = True
+            self._timer.start()
+            return
+        self._timer.cancel()
+        self._timer.join()
+        if status != "done" or self._told == phase:
+            self._tell(phase, status, message)
+
+    def _tell(self, phase: str, status: str, message: str) -> None:
+        self._told = phase
+        self._server.report(phase, status, message)
 
 
 class _Log(object):

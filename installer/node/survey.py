@@ -53,13 +53,15 @@ def rules_of(plan: Dict[str, Any], root: str) -> Rules:
 
 def _way(patterns: Iterable[str], overrides: Iterable[bytes]) -> Callable[[bytes], bool]:
     """Whether a directory is on the way to a path of somebody other than the image."""
-    exact = {each.strip("/").encode("utf-8", "surrogateescape") for each in patterns if not set(each) & set("*?[")}
+    given = [each[:-2] if each.endswith("/**") else each for each in patterns]
+    wild = matcher(each.rstrip("/") for each in given if set(each) & set("*?["))
+    exact = {each.strip("/").encode("utf-8", "surrogateescape") for each in given if not set(each) & set("*?[")}
     steps: Set[bytes] = set(overrides) | exact
     for path in tuple(steps):
         while b"/" in path:
             path = path.rpartition(b"/")[0]
             steps.add(path)
-    return steps.__contains__
+    return lambda path: path in steps or wild(path)
 
 
 def survey(
