@@ -19,11 +19,15 @@ TEST_PACKAGES := acl attr atftp busybox curl dhcpcd5 isc-dhcp-client isc-dhcp-re
 
 .PHONY: help
 help:  ## List these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: install $(DEMO)/image.stamp ramdisk  ## Build an image, network-boot an empty virtual machine, install it (root)
 	$(IMAGED) rehearse demo01 --image debian-12 --ssh-key $(DEMO)/key --log-dir $(DEMO)/logs
+
+.PHONY: demo-update
+demo-update: install $(DEMO)/image.stamp ramdisk  ## Two nodes: edit an image, update, find and repair drift, go back (root)
+	$(IMAGED) rehearse demo01 --count 2 --image debian-12 --update --ssh-key $(DEMO)/key --log-dir $(DEMO)/logs
 
 # The demo's kernel is the image's own; the tests of the ramdisk take the one of Debian's package.
 .PHONY: test

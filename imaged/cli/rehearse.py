@@ -11,6 +11,7 @@ from types import FrameType
 import click
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 
 from imaged.cli.context import Context
@@ -23,6 +24,7 @@ from imaged.rehearsal import phases
 from imaged.rehearsal.machine import DiskOption, MachineSpec, NicModel
 from imaged.rehearsal.phases import Facts, Outcome, Row
 from imaged.rehearsal.rehearsal import Rehearsal
+from imaged.rehearsal.update import Step, play, story
 
 _NUMBERED = re.compile(r"(.*?)([0-9]*)", re.ASCII)
 _WORDS = {Status.STARTED: "running", Status.PROGRESS: "running", Status.DONE: "done", Status.FAILED: "FAILED"}
@@ -65,21 +67,26 @@ _WORDS = {Status.STARTED: "running", Status.PROGRESS: "running", Status.DONE: "d
 @click.option("--log-dir", type=click.Path(path_type=Path), help="Where consoles and the daemon's log go.")
 @click.option("--timeout", type=click.IntRange(1), default=1800, show_default=True, help="Seconds, in all.")
 @click.option("--until", metavar="PHASE", help="Stop with success once PHASE is through, such as transfer.")
+@click.option("--update", "updates", is_flag=True, help="Then edit a copy of the image, update, repair and roll back.")
 @click.option("--keep", is_flag=True, help="Leave disks, database and settings for a look afterwards.")
 @click.pass_obj
 def command(
     context: Context, node: str, image: str, layout: str, firmware: str, disks: tuple[str, ...],
     nics: tuple[str, ...], memory: str, cpus: int, count: int, ssh_key: Path | None, log_dir: Path | None,
-    timeout: int, until: str | None, keep: bool,
+    timeout: int, until: str | None, updates: bool, keep: bool,
 ) -> None:  # fmt: skip
     """Install NODE (default node01) in a virtual machine of its own, with a daemon and a network of its own.
 
     Nothing outside is touched: images, boot ramdisk and layouts are read from the state directory, everything else
     is made in a scratch directory and removed at the end. Ends with 0 only when every machine came up from its own
-    disk and said so.
+    disk and said so, and with --update when each step of the updates ended as it must.
     """
     if until is not None and until not in phases.PHASES:
         raise BadInput(f"{until!r} is no phase", where="--until", hint=f"Phases are {', '.join(phases.PHASES)}.")
+    if updates and (ssh_key is None or until is not None):
+        raise BadInput(
+            "updates go by ssh to nodes that are ready", where="--update", hint="Give --ssh-key, no --until."
+        )
     spec = MachineSpec(
         firmware=Firmware(firmware),
         disks=tuple(DiskOption.parse(disk) for disk in disks),
@@ -92,6 +99,8 @@ def command(
     console = Console(highlight=False)
     screen = _Screen(console)
     with _terminated_like_ctrl_c(), Rehearsal(context.settings, logs=logs, ssh_key=ssh_key, keep=keep) as rehearsal:
+        if updates:
+            image = _copy(console, rehearsal, image)
         guests = [rehearsal.machine(name, spec, image=image, layout=layout) for name in names]
         console.print(f"{', '.join(names)}: {image}, {firmware}, {rehearsal.accel.value}; logs in {logs}", markup=False)
         rehearsal.start_daemon()
@@ -103,6 +112,9 @@ def command(
             if ssh_key and until is None:
                 for name in names:
                     _check_host_name(console, name, rehearsal.ssh_host_name(name))
+            if updates:
+                assert ssh_key is not None
+                _update(console, rehearsal, image, names, ssh_key)
         finally:
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not stop the cleaning up
             _report(console, rehearsal, screen.latest)
@@ -192,6 +204,33 @@ def _check_host_name(console: Console, name: str, answer: str) -> None:
     if answer != name:
         raise ImagedError(f"ssh answers, but as {answer!r}", where=name)
     console.print(f"{name}: ready, and ssh answers with its own host name", markup=False)
+
+
+def _copy(console: Console, rehearsal: Rehearsal, image: str) -> str:
+    """The image that is edited in place of ``image``, which nodes of the site may use."""
+    name = image.partition("@")[0] + "-edited"
+    copy = rehearsal.copy_image(image, name)
+    console.print(f"{copy.ref}: {copy.origin}, gone with this rehearsal", markup=False)
+    return name
+
+
+def _update(console: Console, rehearsal: Rehearsal, image: str, names: tuple[str, ...], key: Path) -> None:
+    """Play an update, and show each command as it is typed and what it prints."""
+    table = Table("step", "", box=None)
+    table.add_column("seconds", justify="right")
+
+    def begins(step: Step) -> None:
+        console.print(f"\n[bold]{escape(step.title)}[/bold]\n[green]$ {escape(str(step))}[/green]", soft_wrap=True)
+
+    def says(line: str) -> None:
+        console.print(f"  {line}", markup=False, soft_wrap=True)
+
+    try:
+        for done in play(rehearsal, tuple(story(image, names, key)), begins, says):
+            table.add_row(done.step.title, "done", f"{done.seconds:.1f}")
+    finally:
+        console.print()
+        console.print(table)
 
 
 def _report(console: Console, rehearsal: Rehearsal, latest: tuple[Facts, ...]) -> None:

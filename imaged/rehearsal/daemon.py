@@ -41,7 +41,8 @@ class Daemon:
 
     def __init__(self, settings: Settings, *, network: PrivateNetwork, file: Path, log: Path) -> None:
         self.log = log
-        self._settings, self._network, self._file = settings, network, file
+        self.file = file
+        self._settings, self._network = settings, network
         self._child: subprocess.Popen[bytes] | None = None
         log.unlink(missing_ok=True)  # of an earlier rehearsal
         file.write_text(to_json(settings, indent=2) + "\n")  # JSON is YAML
@@ -68,7 +69,7 @@ class Daemon:
 
     def start(self) -> None:
         """Start it; whether it serves shows later."""
-        argv = (sys.executable, "-m", "imaged", "--settings", str(self._file), "serve")
+        argv = (sys.executable, "-m", "imaged", "--settings", str(self.file), "serve")
         root = str(Path(imaged.__file__).resolve().parents[1])  # this imaged, whatever directory we are in
         python_path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH", ""))))
         self._child = process.start(self._network.inside(argv), output=self.log, env={"PYTHONPATH": python_path})

@@ -6,6 +6,7 @@ Used by ``imaged rehearse`` and by the end-to-end tests, and by nothing else.
 import os
 import shlex
 import shutil
+import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -16,6 +17,7 @@ from typing import Self
 from imaged import process
 from imaged.model.boot import RAMDISK_DIR
 from imaged.model.errors import BadInput, CommandFailed, Denied, ImagedError, NotFound, Unreachable
+from imaged.model.image import Version
 from imaged.model.names import ImageRef, node_name
 from imaged.model.node import BootAction, Node
 from imaged.model.report import Status
@@ -37,7 +39,7 @@ from imaged.store.nodes import Nodes
 from imaged.store.paths import State
 
 _POLL = 0.3  # seconds between looks at the database and the consoles
-_SHARED = ("images", "boot", "layouts", "autoinstall_scripts")  # of the real state: read, never written
+_SHARED = ("boot", "layouts", "autoinstall_scripts", "overrides", "scripts")  # of the real state: read, never written
 _PROGRAMS = ("qemu-system-x86_64", "ip", "nsenter", "setpriv")
 _CONSOLE = "ttyS0,115200"
 _DAEMON_STARTS = 60.0
@@ -74,8 +76,7 @@ class Rehearsal:
             self.network = PrivateNetwork(scratch.name)
             undo.callback(self.network.remove)
             self.network.create()
-            for name in _SHARED:
-                (scratch.path / name).symlink_to(self.site.root.resolve() / name)
+            self._share()
             self.engine = open_database(self.state.database)
             undo.callback(self.engine.dispose)
             self.nodes = Nodes(self.engine)
@@ -110,6 +111,31 @@ class Rehearsal:
         """What runs the machines."""
         assert self._accel is not None
         return self._accel
+
+    def _share(self) -> None:
+        """The site's files and images by links; a version that is made here is ours and goes away with us."""
+        site = self.site.root.resolve()
+        for name in _SHARED:
+            if (site / name).exists():
+                (self.state.root / name).symlink_to(site / name)
+        self.state.images.mkdir(mode=0o700)
+        for name in Images(site / "images").names():
+            (self.state.images / name).symlink_to(site / "images" / name)
+
+    def copy_image(self, image: str, name: str) -> Version:
+        """A copy of ``image`` called ``name``, which may be edited here: it is gone with the rehearsal."""
+        images = Images(self.state.images)
+        version = images.resolve(ImageRef.parse(image))
+        with images.working(name) as working:
+            process.run(("cp", "--archive", "--reflink=auto", f"{images.tree(version)}/.", str(working.tree)))
+            copy = images.seal(working, origin=f"copy of {version.ref}")
+        images.publish(copy, ImageRef.parse(name).channel)
+        return copy
+
+    def imaged(self, *words: str) -> tuple[str, ...]:
+        """``imaged WORDS`` with the settings of this rehearsal, as it runs in its network."""
+        program = (sys.executable, "-m", "imaged", "--settings", str(self.daemon.file))
+        return self.network.inside((*program, *words))
 
     def start_daemon(self) -> None:
         """Start the daemon and wait until it serves. Raises CommandFailed with the end of its log."""
@@ -215,8 +241,8 @@ class Rehearsal:
         self._until(look, timeout, "the machines", tail=lambda: self._tails(latest))
         return latest
 
-    def ssh(self, name: str, *command: str) -> Completed:
-        """Run a command on the installed node as root. Raises CommandFailed while nobody answers.
+    def login(self, name: str, line: str) -> tuple[str, ...]:
+        """The command that runs ``line`` in the shell of the installed node, as root.
 
         When the node has told the server its host keys, it must answer with one of them.
         """
@@ -228,9 +254,13 @@ class Rehearsal:
         argv = (
             "ssh", *key, "-o", "BatchMode=yes", "-o", "ConnectTimeout=20", "-o", "LogLevel=ERROR",
             "-o", f"StrictHostKeyChecking={'yes' if host_keys else 'no'}", "-o", f"UserKnownHostsFile={known}",
-            "-o", "GlobalKnownHostsFile=/dev/null", f"root@{address}", shlex.join(command),
+            "-o", "GlobalKnownHostsFile=/dev/null", f"root@{address}", line,
         )  # fmt: skip
-        return process.run(self.network.inside(argv), timeout=120)
+        return self.network.inside(argv)
+
+    def ssh(self, name: str, *command: str, timeout: float = 120, check: bool = True) -> Completed:
+        """Run a command on the installed node as root. Raises CommandFailed while nobody answers."""
+        return process.run(self.login(name, shlex.join(command)), timeout=timeout, check=check)
 
     def ssh_host_name(self, name: str, *, timeout: float = _SSH_STARTS) -> str:
         """What the node calls itself when asked by ssh; waits until its sshd answers."""
@@ -295,7 +325,7 @@ class Rehearsal:
         return tuple(line for name in waiting for line in self._tail(name))
 
     def _check_site(self, image: ImageRef, layout: str) -> None:
-        Images(self.site.images).resolve(image)
+        Images(self.state.images).resolve(image)
         read_layout(layouts.find(self.site.layouts, layout), layout)
         ramdisk = self.site.boot / RAMDISK_DIR / "x86_64"
         for path in (ramdisk / "vmlinuz", ramdisk / "initrd.img"):
