@@ -6,6 +6,10 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("imaged", deadline=None)  # tests never time anything
+settings.load_profile("imaged")
 
 _PURE = ("model", "wire", "planning")
 _MAY_START = ("processes", "clients", "vm")

@@ -6,8 +6,10 @@ import threading
 import time
 from typing import Any, Callable, Dict, NamedTuple, Optional
 
+from installer.node import answer as answering
 from installer.node import known, survey, update
 from installer.node.actions import PROTECTED
+from installer.node.answer import Outcome
 from installer.node.errors import DONE, REFUSED, Failed
 from installer.node.fetch import server as rsync_of
 from installer.node.known import Known
@@ -15,7 +17,7 @@ from installer.node.place import Place
 from installer.node.process import run
 from installer.node.server import Server
 from installer.node.state import State
-from installer.node.update import Options, Outcome, Site
+from installer.node.update import Options, Site
 
 Plan = Dict[str, Any]
 _LOG = "var/log/imaged.log"
@@ -92,7 +94,7 @@ def _follow(wish: Wish, state: State, server: Server, plan: Plan) -> int:
     except KeyboardInterrupt:
         _failed(wish, server, plan, Failed("interrupted"))
         raise
-    answer = update.answer(plan["image"], outcome)
+    answer = answering.answer(plan["image"], outcome)
     _print(wish, plan, outcome, answer)
     if not wish.options.dry_run:
         server.updated(_told(plan, answer))
@@ -103,14 +105,14 @@ def _follow(wish: Wish, state: State, server: Server, plan: Plan) -> int:
 
 def _failed(wish: Wish, server: Server, plan: Plan, error: Failed) -> int:
     word = "refused" if error.code == REFUSED else "failed"
-    answer = update.answer(plan["image"], Outcome((), (), False), word, str(error))
+    answer = answering.answer(plan["image"], Outcome((), (), False), word, str(error))
     if not wish.options.dry_run:
         try:
             server.updated(_told(plan, answer))
         except Failed as silence:
             sys.stderr.write("imaged: {}\n".format(silence))
     if wish.as_json:
-        sys.stdout.write(update.as_json(answer) + "\n")
+        sys.stdout.write(answering.as_json(answer) + "\n")
     sys.stderr.write("imaged: {}\n".format(error))
     return error.code
 
@@ -124,7 +126,7 @@ def _told(plan: Plan, answer: Dict[str, Any]) -> Dict[str, Any]:
 def _say_in_step(wish: Wish, state: State) -> int:
     image = str((state.value("plan.json") or {}).get("image", ""))
     if wish.as_json:
-        sys.stdout.write(update.as_json(update.answer(image, Outcome((), (), False))) + "\n")
+        sys.stdout.write(answering.as_json(answering.answer(image, Outcome((), (), False))) + "\n")
     else:
         sys.stdout.write("in step with {}\n".format(image))
     return DONE
@@ -132,10 +134,10 @@ def _say_in_step(wish: Wish, state: State) -> int:
 
 def _print(wish: Wish, plan: Plan, outcome: Outcome, answer: Dict[str, Any]) -> None:
     if wish.as_json:
-        sys.stdout.write(update.as_json(answer) + "\n")
+        sys.stdout.write(answering.as_json(answer) + "\n")
         return
     if wish.options.dry_run:
-        sys.stdout.write(update.text(plan["image"], outcome) + "\n")
+        sys.stdout.write(answering.text(plan["image"], outcome) + "\n")
         return
     counts = ", ".join(
         "{} {}".format(answer[key], key) for key in ("added", "changed", "deleted", "protected") if answer[key]

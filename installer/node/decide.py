@@ -3,6 +3,7 @@
 from typing import Callable, Dict, FrozenSet, Iterable, List, NamedTuple, Optional, Set, Tuple
 
 from installer.node.actions import ADD, ATTRIBUTES, CHANGE, DELETE, PROTECTED, Action
+from installer.node.compare import OVERRIDE
 from installer.node.kernels import belongs
 from installer.node.manifest import Entry
 
@@ -47,7 +48,7 @@ def decide(differences: Iterable[Found], rules: Rules) -> List[Action]:
 
 def _action(each: Found, rules: Rules) -> Action:
     what = ",".join(sorted(each.what))
-    source = "overrides" if each.owner == "override" else "image"
+    source = "overrides" if each.owner == OVERRIDE else "image"
     kept = _kept(each, rules)
     if kept:
         return Action(PROTECTED, each.path, each.entry, source, kept, False, each.was)
@@ -68,7 +69,7 @@ def _action(each: Found, rules: Rules) -> Action:
 
 def _kept(each: Found, rules: Rules) -> str:
     """Why the path is left alone; empty: it is not."""
-    reason = rules.protected(each.path)
+    reason = rules.protected(each.path) if each.owner != OVERRIDE else ""
     if reason:
         return reason
     if rules.fixups(each.path):

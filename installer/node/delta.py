@@ -1,10 +1,13 @@
 """Differences of manifests: ``=N`` copies N lines of the old one, ``-N`` passes over N, ``+LINE`` is a new one."""
 
 import array
+import itertools
 from typing import IO, Iterable
 
 from installer.node.errors import NoServer
 from installer.node.stamps import Stamps
+
+_MANY = 10000  # lines that are copied at once
 
 
 def apply(delta: Iterable[bytes], old: IO[bytes], new: IO[bytes], proven: Stamps) -> Stamps:
@@ -21,15 +24,16 @@ def apply(delta: Iterable[bytes], old: IO[bytes], new: IO[bytes], proven: Stamps
             stamps.extend((0, 0))
             continue
         count = _count(sign, rest)
-        for _ in range(count):
-            kept = old.readline()
-            if not kept:
-                raise _misfit()
-            if sign == b"=":
-                new.write(kept)
         if sign == b"=":
             stamps.extend(proven.values[2 * at : 2 * (at + count)])
         at += count
+        while count:
+            kept = list(itertools.islice(old, min(count, _MANY)))
+            if not kept:
+                raise _misfit()
+            if sign == b"=":
+                new.writelines(kept)
+            count -= len(kept)
     return Stamps(stamps)
 
 

@@ -11,7 +11,7 @@ def argv(source: str, root: str, delete: bool, checksum: bool, directory: str = 
     With --delete-delay nothing goes before everything has come; --delay-updates does the same for what changes.
     """
     options: Tuple[str, ...] = ("--delete-delay",) if delete else ()
-    options += ("--checksum",) if checksum else ()
+    options += ("--ignore-times",) if checksum else ()
     below = directory.strip("/")
     place = "{}/{}/".format(root.rstrip("/"), below) if below else "{}/".format(root.rstrip("/"))
     common = ("rsync", "-aHAXS", "--numeric-ids", "--delay-updates", "--partial-dir=.imaged-partial")

@@ -12,6 +12,7 @@ from installer.node.stamps import Stamps
 from installer.node.state import State
 
 _BLOCK = 1 << 20
+_DIGEST = "manifest.sha256"
 
 
 class Known(NamedTuple):
@@ -29,7 +30,7 @@ def bring(state: State, server: Server, plan: Dict[str, Any]) -> Known:
     What is kept stays until ``commit``. Raises NoServer when nothing that comes has the right hash.
     """
     wanted = plan["manifest_sha256"]
-    kept = digest(state.path("manifest"))
+    kept = _kept_digest(state)
     if kept == wanted:
         return Known(state.path("manifest"), wanted, _stamps(state, kept, plan), False)
     target = state.path("manifest.next")
@@ -54,7 +55,7 @@ def kept(state: State) -> Known:
     path = state.path("manifest")
     if not os.path.exists(path):
         raise FileNotFoundError(path)
-    found = digest(path)
+    found = _kept_digest(state)
     return Known(path, found, _stamps(state, found, state.value("plan.json") or {}), False)
 
 
@@ -63,7 +64,9 @@ def commit(state: State, known: Known, plan: Dict[str, Any]) -> None:
     if known.fresh:
         with open(known.path, "rb") as file:
             os.fsync(file.fileno())
+        state.forget(_DIGEST)
         os.rename(known.path, state.path("manifest"))
+    state.keep(_DIGEST, known.sha256 + "\n")
     remember(state, known, plan)
     state.keep("plan.json", json.dumps(plan))
     state.keep("serial", plan["serial"] + "\n")
@@ -73,6 +76,11 @@ def remember(state: State, known: Known, plan: Dict[str, Any]) -> None:
     """Keep what a comparison has proven, for the next one."""
     known.stamps.write(state.path("stamps"), known.sha256)
     state.keep("rules", _rules(plan) + "\n")
+
+
+def _kept_digest(state: State) -> str:
+    """Written down, since a manifest takes a moment to read; not there if we died while it was exchanged."""
+    return state.text(_DIGEST) or digest(state.path("manifest"))
 
 
 def digest(path: str) -> str:

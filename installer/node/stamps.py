@@ -56,6 +56,10 @@ class Stamps(object):
         self.values[2 * line] = status.st_ctime_ns if proven else 0
         self.values[2 * line + 1] = status.st_ino if proven else 0
 
+    def clear(self) -> None:
+        """Nothing is proven any more."""
+        self.values = array.array("Q", bytes(8 * len(self.values)))
+
     def forget(self, lines: Iterable[int]) -> None:
         """Nothing is proven of these any more."""
         for line in lines:

@@ -33,20 +33,20 @@ def written(triggered: Iterable[Dict[str, Any]]) -> Tuple[str, ...]:
     return tuple(str(each["step"]["path"]) for each in triggered if each["step"]["step"] in _WRITERS)
 
 
-def carry_out(step: Step, root: str, say: Say) -> None:
-    """Raises Failed with the step's own reason."""
+def carry_out(step: Step, root: str, say: Say) -> bool:
+    """Whether a path was written, linked or removed. Raises Failed with the step's own reason."""
     do = _STEPS.get(str(step.get("step")))
     if do is None:
         raise Failed(
             "{!r} is no step of an update".format(step.get("step")), hint="The agent is older than the server."
         )
     try:
-        do(step, root, say)
+        return do(step, root, say)
     except OSError as error:
         raise Failed(error.strerror or str(error), where=str(step.get("path", error.filename or ""))) from None
 
 
-def _write_file(step: Step, root: str, say: Say) -> None:
+def _write_file(step: Step, root: str, say: Say) -> bool:
     path = inside(root, step["path"])
     content, mode = step["content"].encode("utf-8", "surrogateescape"), int(step.get("mode") or "0644", 8)
     try:
@@ -54,11 +54,12 @@ def _write_file(step: Step, root: str, say: Say) -> None:
         if stat.S_ISREG(status.st_mode) and status.st_size == len(content) and stat.S_IMODE(status.st_mode) == mode:
             with open(path, "rb") as file:
                 if file.read() == content:
-                    return
+                    return False
     except FileNotFoundError:
         pass
     say("writes {}".format(step["path"]))
     write_atomically(path, content, mode)
+    return True
 
 
 def write_atomically(path: str, content: bytes, mode: int) -> None:
@@ -88,13 +89,15 @@ def _make_directories(path: str) -> None:
         os.chmod(path, 0o755)
 
 
-def _remove_path(step: Step, root: str, say: Say) -> None:
-    for path in matches(root, step["path"]):
+def _remove_path(step: Step, root: str, say: Say) -> bool:
+    found = matches(root, step["path"])
+    for path in found:
         say("removes {}".format(path[len(root.rstrip("/")) :]))
         if os.path.islink(path) or not os.path.isdir(path):
             os.unlink(path)
         elif not os.path.ismount(path):
             shutil.rmtree(path)
+    return bool(found)
 
 
 def matches(root: str, pattern: str) -> List[str]:
@@ -117,10 +120,10 @@ def matches(root: str, pattern: str) -> List[str]:
     return [path for path in (inside(root, each, follow=False) for each in found) if os.path.lexists(path)]
 
 
-def _make_link(step: Step, root: str, say: Say) -> None:
+def _make_link(step: Step, root: str, say: Say) -> bool:
     path = inside(root, step["path"], follow=False)
     if os.path.islink(path) and os.readlink(path) == step["target"]:
-        return
+        return False
     say("links {} to {}".format(step["path"], step["target"]))
     _make_directories(os.path.dirname(path))
     if os.path.isdir(path) and not os.path.islink(path):
@@ -130,15 +133,17 @@ def _make_link(step: Step, root: str, say: Say) -> None:
         os.unlink(temporary)
     os.symlink(step["target"], temporary)
     os.rename(temporary, path)
+    return True
 
 
-def _run_in_target(step: Step, root: str, say: Say) -> None:
+def _run_in_target(step: Step, root: str, say: Say) -> bool:
     argv = tuple(step["argv"])
     prefix: Tuple[str, ...] = () if root == "/" else ("chroot", root)
     run(prefix + argv, say, stdin=step.get("stdin") or "", timeout=step.get("timeout") or 900)
+    return False
 
 
-def _check_file(step: Step, root: str, say: Say) -> None:
+def _check_file(step: Step, root: str, say: Say) -> bool:
     path = inside(root, step["path"])
     status = os.stat(path)
     mode = stat.S_IMODE(status.st_mode)
@@ -150,10 +155,11 @@ def _check_file(step: Step, root: str, say: Say) -> None:
         with open(path, "rb") as file:
             if step["contains"].encode("utf-8", "surrogateescape") not in file.read():
                 raise Failed("does not hold {!r}".format(step["contains"]), where=step["path"])
+    return False
 
 
 _WRITERS = frozenset(("WriteFile", "RemovePath", "MakeLink"))
-_STEPS: Dict[str, Callable[[Step, str, Say], None]] = {
+_STEPS: Dict[str, Callable[[Step, str, Say], bool]] = {
     "WriteFile": _write_file,
     "RemovePath": _remove_path,
     "MakeLink": _make_link,

@@ -18,9 +18,11 @@ _OURS = ("/var/lib/imaged/", "/.imaged", "**/.imaged")
 
 
 class Rules(NamedTuple):
-    """Whose business a path is. ``protected`` gives the reason why it is nobody's, or nothing."""
+    """Whose business a path is. ``protected`` gives the reason why it is nobody's, or nothing; ``closed`` the same for
+    paths of overrides, which somebody laid there on purpose: only our own files and other mounts are closed to them."""
 
     protected: Callable[[bytes], str]
+    closed: Callable[[bytes], str]
     way: Callable[[bytes], bool]
     fixups: Callable[[bytes], bool]
     overrides: Dict[bytes, Entry]
@@ -39,10 +41,16 @@ def rules_of(plan: Dict[str, Any], root: str) -> Rules:
         number = which(path)
         return said[number][1] if number is not None else where.reason(path)
 
+    ours = matcher(_OURS)
+
+    def closed(path: bytes) -> str:
+        return "imaged's own" if ours(path) else where.reason(path)
+
     fixed = written(plan.get("fixups", ()))
     overrides = {entry.path: entry for entry in manifest.entries(plan.get("overrides", "").encode("ascii"))}
     return Rules(
         protected,
+        closed,
         _way([pattern for pattern, _ in said] + list(fixed), overrides),
         matcher(fixed),
         overrides,
@@ -94,7 +102,7 @@ def _overrides(fd: int, rules: Rules, checksum: bool, directory: bytes) -> Itera
     closely = look.at(fd)
     for path, entry in rules.overrides.items():
         within = not directory or path == directory or path.startswith(directory + b"/")
-        if path == b"." or not within or rules.fixups(path) or rules.protected(path):
+        if path == b"." or not within or rules.fixups(path) or rules.closed(path):
             continue
         try:
             status = os.stat(path, dir_fd=fd, follow_symlinks=False)

@@ -1,20 +1,20 @@
 """One update of this node, from the plan to the report: every part decides or acts elsewhere, here is their order."""
 
-import hashlib
-import json
 import os
-import stat
 from typing import Any, Callable, Dict, FrozenSet, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from installer.node import apply as applying
 from installer.node import decide as deciding
 from installer.node import full, kernels, steps, survey, users
-from installer.node.actions import ADD, ATTRIBUTES, CHANGE, DELETE, PROTECTED, Action
+from installer.node.actions import DELETE, PROTECTED, Action
+from installer.node.answer import Outcome, shown
 from installer.node.errors import Failed, Refused
 from installer.node.fetch import Fetch, Source, Wanted, verdict
 from installer.node.journal import Journal, triggers
 from installer.node.known import Known
-from installer.node.manifest import Entry, lines, parse, path_of
+from installer.node.lookup import Lookup
+from installer.node.manifest import Entry, parse
+from installer.node.merging import merge_users, slurp
 from installer.node.place import Place
 from installer.node.process import Say, run, tail, watch
 from installer.node.stage import Stage
@@ -54,15 +54,6 @@ class Site(NamedTuple):
     sleep: Callable[[float], None]
 
 
-class Outcome(NamedTuple):
-    """What became of it: every action with the protected among them, what people should know, whether a new kernel
-    waits for a reboot."""
-
-    actions: Tuple[Action, ...]
-    said: Tuple[str, ...]
-    reboot: bool
-
-
 def update(site: Site, plan: Plan, known: Known, source: Source, options: Options) -> Outcome:
     """Bring the tree into step with ``plan``, whose manifest is ``known``; its stamps learn what is right.
 
@@ -100,14 +91,15 @@ def _carry_out(
                 actions = []
             else:
                 room(stage, wanted)
-                Fetch(place, stage, source, site.say, site.sleep, lambda got: None).all(wanted)
+                _fetch(site, place, stage, source).all(wanted)
         with _Phase(site, "apply"):
             owed = journal.owed()
             changed = [each.path for each in linked.actions if each.verb != PROTECTED]
             journal.begin(str(plan["serial"]), changed)
             applied = applying.apply(place, stage, actions, linked.leaders, lambda action: None)
             said += ["{} stays: something of this node is in it".format(shown(path)) for path in applied.kept]
-            said += merge_users(site, place, plan, source, stage, manifest)
+            files = _entries(manifest, users.names(plan.get("merge", ())))
+            said += merge_users(place, stage, site.state, files, _fetch(site, place, stage, source))
             stage.sync()
     except Failed:
         if not _partial_is_worth_keeping(stage, tops):
@@ -118,7 +110,8 @@ def _carry_out(
     why = triggers(changed, owed)
     with _Phase(site, "fixups"):
         for step in steps.due(plan.get("fixups", ()), why):
-            steps.carry_out(step, site.root, site.say)
+            if steps.carry_out(step, site.root, site.say):  # what a fixup writes may ask for the boot loader's steps
+                why += (os.fsencode(step["path"].lstrip("/")),)
     reboot = False
     if options.bootloader:
         with _Phase(site, "bootloader"):
@@ -131,6 +124,10 @@ def _carry_out(
         scripts(site, plan)
     journal.finish()
     return Outcome(tuple(linked.actions), tuple(said), reboot)
+
+
+def _fetch(site: Site, place: Place, stage: Stage, source: Source) -> Fetch:
+    return Fetch(place, stage, source, site.say, site.sleep, lambda got: None)
 
 
 def rsync_everything(site: Site, plan: Plan, source: Source, options: Options, rules: survey.Rules) -> None:
@@ -218,84 +215,22 @@ def _written(plan: Plan) -> Tuple[str, ...]:
     return steps.written(list(plan.get("fixups", ())) + list(plan.get("bootloader", ())))
 
 
-def _is_file(place: Place, path: bytes) -> bool:
-    status = place.lstat(path)
-    return status is not None and stat.S_ISREG(status.st_mode)
-
-
 def _members(manifest: str, laid: Iterable[Entry], groups: Set[Tuple[str, int]]) -> Iterator[Tuple[str, Entry]]:
     """Every name of the groups of hard links that an action touches."""
     inside = list(laid)
     paths = {each.path for each in inside}
     if any(source == "image" for source, _ in groups):
-        with open(manifest, "rb") as file:
-            for line in lines(file):
-                if b" nlink=" in line:
-                    entry = parse(line)
-                    if ("image", entry.group) in groups and entry.path not in paths:
-                        yield "image", entry
+        with Lookup(manifest) as lookup:
+            for line in lookup.linked():
+                entry = parse(line)
+                if ("image", entry.group) in groups and entry.path not in paths:
+                    yield "image", entry
     for entry in inside:
         if entry.links > 1 and ("overrides", entry.group) in groups:
             yield "overrides", entry
 
 
 # --- around the tree -------------------------------------------------------------
-
-
-def merge_users(site: Site, place: Place, plan: Plan, source: Source, stage: Stage, manifest: str) -> List[str]:
-    """Merge the files of users and groups; what the image has is fetched like any content. Returns what to say."""
-    paths = users.names(plan.get("merge", ()))
-    wanted = {each.path: each for each in _entries(manifest, frozenset(paths)) if each.kind == "file"}
-    if not wanted:
-        return []
-    get = Fetch(place, stage, source, site.say, site.sleep, lambda got: None)
-    todo = [each for each in wanted.values() if not _proven(site, each)]
-    get.all([Wanted(each.path, each, "image") for each in todo])
-    files: Dict[bytes, users.Versions] = {}
-    fresh: Dict[bytes, bytes] = {}
-    for path in wanted:
-        staged = next((True for each in todo if each.path == path), False)
-        theirs = _slurp(place.full(stage.content(path))) if staged else _slurp(_base(site, path))
-        fresh[path] = theirs or b""
-        mine = _slurp(place.full(path)) if _is_file(place, path) else None
-        files[path] = users.Versions(_slurp(_base(site, path)), mine, theirs)
-    merged = users.merge(files)
-    for path, text in merged.texts.items():
-        if text != files[path].mine:
-            _rewrite(place, stage, path, text, wanted[path])
-    for path, text in fresh.items():
-        steps.write_atomically(os.fsdecode(_base(site, path)), text, 0o600)
-    return list(merged.said)
-
-
-def _rewrite(place: Place, stage: Stage, path: bytes, text: bytes, entry: Entry) -> None:
-    """Replace one file of users, with the owner and mode that it has here."""
-    status = place.lstat(path)
-    new_fd, new = stage.fresh(path)
-    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=new_fd), "wb") as file:
-        file.write(text)
-        os.fchown(file.fileno(), status.st_uid if status else entry.uid, status.st_gid if status else entry.gid)
-        os.fchmod(file.fileno(), stat.S_IMODE(status.st_mode) if status else entry.mode)
-        file.flush()
-        os.fsync(file.fileno())
-    fd, name = place.parent(path)
-    os.rename(new, name, src_dir_fd=new_fd, dst_dir_fd=fd)
-
-
-def _base(site: Site, path: bytes) -> bytes:
-    return os.path.join(os.fsencode(site.state), b"base", path)
-
-
-def _proven(site: Site, entry: Entry) -> bool:
-    return hashlib.sha256(_slurp(_base(site, entry.path)) or b"").hexdigest() == entry.sha256
-
-
-def _slurp(path: bytes) -> Optional[bytes]:
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except FileNotFoundError:
-        return None
 
 
 def try_once(site: Site, plan: Plan, changed: Sequence[bytes]) -> Tuple[bool, List[str]]:
@@ -305,7 +240,7 @@ def try_once(site: Site, plan: Plan, changed: Sequence[bytes]) -> Tuple[bool, Li
         return False, []
     if not any(kernels.belongs(path, newest[0]) for path in changed):
         return False, []
-    text = _slurp(os.fsencode(os.path.join(site.root, "boot/grub/grub.cfg")))
+    text = slurp(os.fsencode(os.path.join(site.root, "boot/grub/grub.cfg")))
     change = kernels.switch((text or b"").decode("utf-8", "replace"), site.kernel, newest[0])
     if change.pending:  # before the commands: a start with the new kernel must be known as one
         raw = kernels.format_pending(change.pending).encode("utf-8")
@@ -317,7 +252,7 @@ def try_once(site: Site, plan: Plan, changed: Sequence[bytes]) -> Tuple[bool, Li
 
 def read_pending(state: str) -> Optional[kernels.Pending]:
     """The kernel that waits for its first start, if one does."""
-    text = _slurp(os.fsencode(os.path.join(state, "pending-kernel")))
+    text = slurp(os.fsencode(os.path.join(state, "pending-kernel")))
     return kernels.parse_pending(text.decode("utf-8", "replace")) if text is not None else None
 
 
@@ -360,7 +295,7 @@ def reboot_argv(how: str, has_systemd: bool, has_kexec: bool) -> Tuple[str, ...]
 def node_os(root: str) -> str:
     """os-release(5)'s ID of the node; empty if it says none."""
     for name in ("etc/os-release", "usr/lib/os-release"):
-        text = _slurp(os.fsencode(os.path.join(root, name)))
+        text = slurp(os.fsencode(os.path.join(root, name)))
         for line in (text or b"").decode("utf-8", "replace").splitlines():
             if line.startswith("ID="):
                 return line[3:].strip().strip("\"'")
@@ -385,48 +320,9 @@ def _directories(manifest: str, paths: FrozenSet[bytes]) -> Iterator[Entry]:
     return (each for each in _entries(manifest, paths) if each.kind == "dir")
 
 
-def _entries(manifest: str, paths: FrozenSet[bytes]) -> Iterator[Entry]:
-    with open(manifest, "rb") as file:
-        for line in lines(file):
-            if path_of(line) in paths:
-                yield parse(line)
-
-
-def shown(path: bytes) -> str:
-    """For people and JSON: bytes that are no text as ``\\xNN``."""
-    return "/" + path.decode("utf-8", "backslashreplace") if path != b"." else "/"
-
-
-def answer(image: str, outcome: Outcome, word: str = "done", message: str = "") -> Dict[str, Any]:
-    """The line of JSON that ``--json`` ends with."""
-    counts = deciding.counted(outcome.actions)
-    return {
-        "image": image, "outcome": word, "message": message or "; ".join(outcome.said),
-        "added": counts[ADD], "changed": counts[CHANGE], "deleted": counts[DELETE], "protected": counts[PROTECTED],
-        "reboot": outcome.reboot,
-        "changes": [
-            {"action": _public(each.verb), "path": shown(each.path), "reason": each.reason}
-            for each in outcome.actions
-        ],
-    }  # fmt: skip
-
-
-def _public(verb: str) -> str:
-    return CHANGE if verb == ATTRIBUTES else verb
-
-
-def text(image: str, outcome: Outcome) -> str:
-    """The same for people, grouped, with counts."""
-    found = answer(image, outcome)
-    rows = [image]
-    for verb in (ADD, CHANGE, DELETE, PROTECTED):
-        group = [each for each in found["changes"] if each["action"] == verb]
-        if group:
-            rows.append("{} ({})".format(verb, len(group)))
-            rows += ["  {}  ({})".format(each["path"], each["reason"]) for each in group]
-    return "\n".join(rows if rows[1:] else [image + ": nothing to do"])
-
-
-def as_json(found: Dict[str, Any]) -> str:
-    """One line."""
-    return json.dumps(found, sort_keys=True)
+def _entries(manifest: str, paths: Iterable[bytes]) -> Iterator[Entry]:
+    with Lookup(manifest) as lookup:
+        for path in sorted(paths):
+            entry = lookup.entry(path)
+            if entry is not None:
+                yield entry

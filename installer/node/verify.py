@@ -4,12 +4,12 @@ import sys
 from typing import Any, Dict, List
 
 from installer.node import known
+from installer.node.answer import as_json, shown
 from installer.node.compare import FIXUP, IMAGE, LOCAL, OVERRIDE, Difference
 from installer.node.errors import DONE, DRIFT, Failed
 from installer.node.server import Server
 from installer.node.state import State
 from installer.node.survey import drifted_fixups, rules_of, survey
-from installer.node.update import as_json, shown
 
 _SHOWN = 200  # differences of each owner that are printed or told
 _WORDS = {
