@@ -14,8 +14,8 @@ IMAGED := $(BIN)/imaged --settings $(DEMO_SETTINGS)
 # What the server needs, what rehearsals need, what the tests talk to.
 PACKAGES := python3 python3-venv python3-parted python3-pyudev rsync mmdebstrap debian-archive-keyring zstd cpio \
     qemu-system-x86 qemu-utils ipxe ipxe-qemu ovmf iproute2 openssh-client e2fsprogs fdisk dosfstools
-TEST_PACKAGES := acl attr atftp busybox curl dhcpcd5 isc-dhcp-client isc-dhcp-relay libarchive-tools libcap2-bin \
-    nftables openssh-server systemd tftp-hpa udhcpc
+TEST_PACKAGES := acl attr atftp btrfs-progs busybox createrepo-c curl dhcpcd5 dnf gpg isc-dhcp-client isc-dhcp-relay libarchive-tools libcap2-bin \
+    nftables openssh-server rpm systemd tftp-hpa udhcpc xfsprogs zypper
 
 .PHONY: help
 help:  ## List these targets
@@ -72,7 +72,7 @@ $(DEMO_SETTINGS):
 	mkdir -p $(DEMO)
 	printf 'address: 127.0.0.1\nstate: %s\n' $(DEMO) > $@
 
-$(DEMO)/image.stamp: images/debian-12.yaml imaged/planning/build.py | install $(DEMO)/key $(DEMO_SETTINGS)
+$(DEMO)/image.stamp: images/debian-12.yaml $(wildcard imaged/planning/build*.py) imaged/planning/clean.py | install $(DEMO)/key $(DEMO_SETTINGS)
 	$(IMAGED) buildimage images/debian-12.yaml --root-key $(DEMO)/key.pub
 	touch $@
 
