@@ -4,8 +4,8 @@
 
 DIR is a state directory with the image ``debian-12``, as `make demo` leaves one. The image of the bench is that system
 and files of a seeded generator, sealed as version 1; version 2 is the same with 100 files changed. Ours is the daemon
-and the agent of a node, run on a local tree by ``--root``; the peer is a bare ``rsync --daemon`` and rsync, on a tree of
-its own, with the same things left alone. Three cases: nothing changed, 100 files changed (forth and back in turn), and
+and the agent of a node, run on a local tree by ``--root``; the peer is a bare ``rsync --daemon`` and rsync, on a tree
+and the agent of a node, run on a local tree by ``--root``; the peer is a bare ``rsync --daemon`` and rsync, on a tree
 all nodes at once, each on an overlay of its own. Server CPU is user and system time of the server and its children;
 bytes are what the loopback of a network namespace of the bench's own has carried. Prints the rows of the table of
 results; exit code 1 when a median misses its target. Needs root, rsync, and about three times SIZE in --scratch.
@@ -24,7 +24,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from ipaddress import IPv4Address
 from pathlib import Path, PurePosixPath
@@ -39,15 +39,17 @@ from imaged.model.image import Version
 from imaged.model.names import ImageRef
 from imaged.model.net import Mac
 from imaged.model.node import Node
-from imaged.model.plan import CheckFile, InstallPlan
+from imaged.model.plan import CheckFile, InstallPlan, MakeLink, RemovePath, WriteFile
 from imaged.model.report import Claim, PlanAnswer, PlanRequest, Report, Status
 from imaged.model.settings import HttpSettings, RsyncSettings, Settings, TftpSettings
 from imaged.model.size import GIB, MIB, format_size, parse_size
+from imaged.store import edit
 from imaged.store.database import open_database
 from imaged.store.images import Images
 from imaged.store.nodeagent import node_agent
 from imaged.store.nodes import Nodes
 from imaged.store.paths import State
+from imaged.store.tree import Tree
 
 IMAGE = "bench"
 CHANGED = 100
@@ -60,7 +62,7 @@ _LEFT_ALONE = ("/var/lib/imaged/", "/.imaged/", "/proc/*", "/sys/*", "/dev/*", "
 
 @frozen
 class Cost:
-    """What one run took: the server's CPU seconds, bytes on the wire, seconds and the largest resident set on the node."""
+    """What one run took: the server's CPU seconds, bytes on the wire, seconds and the largest resident set (KiB)."""
 
     cpu: float
     bytes: int
@@ -162,9 +164,9 @@ def settings_of(site: State) -> Settings:
 # --- nodes -------------------------------------------------------------------
 
 
-def become_ready(settings: Settings, name: str, mac: Mac, inventory: Inventory) -> tuple[str, PlanAnswer]:
+def become_ready(settings: Settings, number: int) -> tuple[str, InstallPlan]:
     """What a machine says on its way to ready, without being one. Returns the node's secret, and its plan."""
-    secret = f"secret-of-{name}-0123456789abcdef"
+    secret, mac, inventory = f"secret-of-bench{number:02}-0123456789abcdef", _mac(number), _inventory()
 
     def ask(path: str, body: str | None = None) -> str:
         headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
@@ -179,17 +181,18 @@ def become_ready(settings: Settings, name: str, mac: Mac, inventory: Inventory) 
     answer = from_json(ask("/v1/plan", to_json(PlanRequest(evolve(inventory, boot_mac=mac)))), PlanAnswer)
     ask("/v1/report", to_json(Report("reboot", Status.DONE, 1.0)))
     ask("/v1/up", "")
-    return secret, answer
+    return secret, answer.plan
 
 
-def settle(root: Path, settings: Settings, secret: str, plan: InstallPlan) -> None:
+def settle(root: Path, settings: Settings, number: int) -> None:
     """What an install leaves on a node, as far as updates look at it: our own files, devices, the boot loader's."""
+    secret, plan = become_ready(settings, number)
+    tree = Tree(root)
     for step in (step for phase in plan.phases for step in phase.steps):
-        at = root / step.path.lstrip("/") if isinstance(step, CheckFile) else root
-        if isinstance(step, CheckFile) and not at.exists():
-            at.parent.mkdir(parents=True, exist_ok=True)
-            at.write_text(step.contains or "x")
-            at.chmod(int(step.mode or "0644", 8))
+        if isinstance(step, WriteFile | MakeLink | RemovePath):
+            edit.apply(tree, step, lambda _: None)
+        elif isinstance(step, CheckFile) and (not tree.exists(step.path) or step.contains not in tree.text(step.path)):
+            edit.apply(tree, WriteFile(step.path, step.contains or "x", step.mode or "0644"), lambda _: None)
     for name, minor in (("null", 3), ("urandom", 9)):
         if not (root / "dev" / name).exists():
             os.mknod(root / "dev" / name, stat.S_IFCHR | 0o666, os.makedev(1, minor))
@@ -203,17 +206,26 @@ def settle(root: Path, settings: Settings, secret: str, plan: InstallPlan) -> No
 
 def update(agent: Path, root: Path, *options: str) -> None:
     """The node's own update, as its administrator runs it."""
-    argv = (sys.executable, str(agent), "updateclient", f"--root={root}", "--yes", *options)
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    done = subprocess.run((*update_argv(agent, root), *options), capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"the update failed: {done.stdout[-2000:]}{done.stderr[-2000:]}")
 
 
+def update_argv(agent: Path, root: Path) -> tuple[str, ...]:
+    """The node's own verb, by the system's Python, as on a node."""
+    return ("/usr/bin/python3", str(agent), "updateclient", f"--root={root}", "--yes")
+
+
 def plain(root: Path) -> None:
     """The peer's update."""
+    subprocess.run(plain_argv(root), check=True)
+
+
+def plain_argv(root: Path) -> tuple[str, ...]:
+    """The peer's, with the options of rsync's manual for a whole system."""
     left = (f"--exclude={pattern}" for pattern in _LEFT_ALONE)
-    argv = ("rsync", "-aHAXS", "--numeric-ids", "--delete", *left, f"rsync://127.0.0.1:{PEER_PORT}/image/", f"{root}/")
-    subprocess.run(argv, check=True)
+    source = f"rsync://127.0.0.1:{PEER_PORT}/image/"
+    return ("rsync", "-aHAXS", "--numeric-ids", "--delete", *left, source, f"{root}/")
 
 
 def serve_plain(config: Path, tree: Path) -> None:
@@ -257,6 +269,48 @@ def changed(field: Field, pairs: int) -> Case:
     return _case(f"{CHANGED} files", found, {"cpu": 1 / 20, "wall": 1 / 3})
 
 
+def at_once(field: Field, count: int, ready: Callable[[int, Path], None], scratch: Path) -> Case:
+    """Every node of a rack follows the same 100 files in the same moment, each on an overlay of one tree."""
+    field.publish(1)
+    update(field.agent, field.ours)
+    field.publish(2)
+    serve_plain(field.config, field.trees[1])
+    with overlays(field.ours, scratch / "nodes", count) as roots:
+        for number, root in enumerate(roots):
+            ready(number, root)
+        ours = measured(field.daemon, lambda: together(update_argv(field.agent, root) for root in roots))
+    with overlays(field.peer, scratch / "nodes", count) as roots:
+        peer = measured(field.bare, lambda: together(map(plain_argv, roots)))
+    return _case(f"{CHANGED} files, {count} nodes at once", [(ours, peer)], {"cpu": 1 / 20})
+
+
+@contextmanager
+def overlays(lower: Path, scratch: Path, count: int) -> Iterator[tuple[Path, ...]]:
+    """``count`` trees that are ``lower`` until something is written there. Inode numbers and ctimes are those of it."""
+    roots = tuple(scratch / str(number) / "root" for number in range(count))
+    try:
+        for root in roots:
+            upper, work = root.with_name("upper"), root.with_name("work")
+            for each in (root, upper, work):
+                each.mkdir(parents=True)
+            where = f"lowerdir={lower},upperdir={upper},workdir={work}"
+            subprocess.run(("mount", "-t", "overlay", "overlay", "-o", where, str(root)), check=True)
+        yield roots
+    finally:
+        for root in roots:
+            subprocess.run(("umount", "-l", str(root)), check=False, stderr=subprocess.DEVNULL)
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def together(commands: Iterable[Sequence[str]]) -> None:
+    """All of them at the same time, to their ends."""
+    children = [subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for argv in commands]
+    for child in children:
+        _, errors = child.communicate()
+        if child.returncode:
+            raise SystemExit(f"one of the nodes failed: {errors[-2000:].decode(errors='replace')}")
+
+
 def _plainly(field: Field) -> Cost:
     return measured(field.bare, lambda: plain(field.peer))
 
@@ -298,9 +352,8 @@ def measure(given: State, scratch: Path, options: argparse.Namespace) -> tuple[C
     images.publish(one, "stable")
     (scratch / "imaged.yaml").write_text(to_json(settings) + "\n")
     store = Nodes(open_database(site.database))
-    mac = Mac.parse("52:54:00:be:00:01")
-    store.add(Node("bench01", (mac,), ImageRef(IMAGE)))
-    inventory = _inventory()
+    for number in range(options.nodes + 1):
+        store.add(Node(f"bench{number:02}", (_mac(number),), ImageRef(IMAGE)))
     ours, peer = scratch / "ours", scratch / "peer"
     for tree in (ours, peer):
         say(f"the node {tree.name}")
@@ -317,8 +370,7 @@ def measure(given: State, scratch: Path, options: argparse.Namespace) -> tuple[C
         running(daemon, scratch / "serve.log", RSYNC_PORT) as ours_pid,
         running(bare, scratch / "peer.log", PEER_PORT) as pid,
     ):
-        secret, answer = become_ready(settings, "bench01", mac, inventory)
-        settle(ours, settings, secret, answer.plan)
+        settle(ours, settings, options.nodes)
         say("the first update, which brings the manifest and proves every path")
         first = measured(ours_pid, lambda: update(agent, ours))
         say(f"first: {_shown(first)}")
@@ -327,7 +379,15 @@ def measure(given: State, scratch: Path, options: argparse.Namespace) -> tuple[C
             ours_pid, pid, ours, peer, (images.tree(one), images.tree(two)), agent, config,
             lambda number: images.publish((one, two)[number - 1], "stable"),
         )  # fmt: skip
-        return (unchanged(field, options.pairs), changed(field, options.pairs))
+        return (
+            unchanged(field, options.pairs),
+            changed(field, options.pairs),
+            at_once(field, options.nodes, lambda number, root: settle(root, settings, number), scratch),
+        )
+
+
+def _mac(number: int) -> Mac:
+    return Mac.parse(f"52:54:00:be:00:{number:02x}")
 
 
 def _inventory() -> Inventory:
@@ -350,7 +410,7 @@ def main() -> int:
     if options.short:
         options.files, options.size, options.nodes, options.pairs = 20_000, 400 * MIB, 5, 1
     if "IMAGED_BENCH_INSIDE" not in os.environ:  # a network of our own: nobody else's bytes on its loopback
-        inside = ("unshare", "--net", "--", "sh", "-c", 'ip link set lo up && exec "$@"', "sh")
+        inside = ("unshare", "--net", "--mount", "--", "sh", "-c", 'ip link set lo up && exec "$@"', "sh")
         os.environ["IMAGED_BENCH_INSIDE"] = "1"
         os.execvp(inside[0], (*inside, sys.executable, *sys.argv))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
