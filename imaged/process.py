@@ -40,8 +40,9 @@ def run(
 ) -> Completed:
     """Run ``argv`` (never a shell string) to its end.
 
-    ``env`` is added to ours. ``errors`` says what becomes of output that is not UTF-8 (codecs, Error Handlers). Raises CommandFailed when it cannot start, takes longer than ``timeout`` seconds, or,
-    with ``check``, ends with anything but 0.
+    ``env`` is added to ours. ``errors`` says what becomes of output that is not UTF-8 (codecs, Error Handlers). Raises
+    CommandFailed when it cannot start, takes longer than ``timeout`` seconds, or, with ``check``, ends with anything
+    but 0.
     """
     try:
         done = subprocess.run(

@@ -33,6 +33,24 @@ def between(before: Iterable[Entry], after: Iterable[Entry]) -> Changes:
     )
 
 
+def reasons(one: Entry, other: Entry) -> tuple[str, ...]:
+    """In what two entries of one path differ, in words; group numbers say nothing across manifests."""
+    pairs = (
+        ("type", one.kind, other.kind),
+        ("mode", one.mode, other.mode),
+        ("owner", (one.uid, one.gid), (other.uid, other.gid)),
+        ("size", one.size, other.size),
+        ("content", one.sha256, other.sha256),
+        ("time", one.time, other.time),
+        ("link", one.target, other.target),
+        ("device", one.device, other.device),
+        ("links", one.links, other.links),
+        ("attributes", one.xattrs, other.xattrs),
+    )
+    found = tuple(word for word, mine, theirs in pairs if mine != theirs)
+    return found if one.kind is not Kind.DIRECTORY or found != ("time",) else ()
+
+
 def _differ(one: Entry, other: Entry) -> bool:
     if one.sha256 and other.sha256 and one.sha256 != other.sha256:
         return True

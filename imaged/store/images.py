@@ -1,7 +1,8 @@
 """The image store: working trees, sealed versions, channels.
 
 ``<root>/<image>/<number>/{tree/,manifest.mtree,version.json}`` is a version: one rename makes it, it never changes.
-``<root>/<image>/channels/<channel>`` holds a number; it is replaced by one rename.
+``<root>/<image>/channels/<channel>`` holds a number, and below it those before; it is replaced by one rename.
+``<root>/<image>/.last`` is the highest number ever removed: no number means two things.
 ``<root>/<image>/.working/`` is a tree in the making: nobody is served from it, and the next build clears what a
 broken one left. ``<root>/<image>/.resumable/`` is one that goes on where it was interrupted.
 ``<root>/<image>/.lock`` is held with flock(2) meanwhile, so it cannot outlive its process.
@@ -16,16 +17,17 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from imaged.model.codec import from_json, to_json
 from imaged.model.errors import BadInput, Conflict, Denied, ImagedError, NotFound
 from imaged.model.image import Version
-from imaged.model.names import ImageRef, channel_name, image_name
-from imaged.store import durable, facts, seal
+from imaged.model.names import ImageRef, image_name
+from imaged.store import channels, durable, facts, seal, sharing
 from imaged.store.manifest import Entry, format_manifest, parse_manifest
 from imaged.store.tree import Tree
 
+_GONE = ".gone-"  # prefix of what is being removed
 _BUILD_ONE = "`imaged buildimage RECIPE` makes one."
 
 
@@ -85,8 +87,11 @@ class Images:
 
     def channels(self, name: str) -> dict[str, int]:
         """Channel -> number of the version it means, sorted by channel."""
-        paths = _listed(self._home(name) / "channels")
-        return {path.name: _number(path) for path in paths if not path.name.startswith(".")}
+        return {channel: history[0] for channel, history in channels.read(self._home(name) / "channels").items()}
+
+    def histories(self, name: str) -> dict[str, tuple[int, ...]]:
+        """Channel -> the numbers of the versions that it meant, the present one first."""
+        return channels.read(self._home(name) / "channels")
 
     def tree(self, version: Version) -> Path:
         """The sealed tree. Nobody writes there."""
@@ -144,10 +149,11 @@ class Images:
         """
         home = working.directory.parent
         sealed = seal.read_tree(working.tree, on_hashed=on_hashed)
+        self._share(working, sealed.entries)
         text = "".join(format_manifest(sealed.entries))
         version = Version(
             image=working.image,
-            number=max((*self._numbers(working.image), *self.channels(working.image).values()), default=0) + 1,
+            number=self._next(working.image),
             created=self._now(),
             origin=origin,
             bytes=sealed.bytes,
@@ -163,13 +169,85 @@ class Images:
         durable.sync_directory(home)
         return version
 
+    def _share(self, working: Working, entries: tuple[Entry, ...]) -> None:
+        """With the newest version. One that is damaged is nothing to share with, and no reason not to seal."""
+        for number in self._numbers(working.image)[-1:]:
+            try:
+                before = self._read(working.image, number)
+                known = self.entries(before)
+            except BadInput:
+                return
+            sharing.share(working.tree, entries, self.tree(before), known)
+
     def publish(self, version: Version, channel: str) -> None:
         """Move ``channel`` to ``version``. Raises NotFound when that version is not in the store."""
         if version.number not in self._numbers(version.image):
             raise NotFound(f"{version.ref} is not in the store")
-        directory = self._home(version.image) / "channels"
-        directory.mkdir(exist_ok=True)
-        durable.write_file(directory / channel_name(channel), f"{version.number}\n")
+        channels.move(self._home(version.image) / "channels", channel, version.number)
+
+    def rollback(self, name: str, channel: str) -> tuple[int, Version]:
+        """Move ``channel`` back to the version that it meant before: the number it leaves, and where it is now.
+
+        Raises NotFound when there is no such channel, or nothing older that is still in the store.
+        """
+        present = self.resolve(ImageRef(name, channel=channel))
+        number = channels.back(self._home(name) / "channels", channel, self._numbers(name))
+        return present.number, self._read(name, number)
+
+    def remove(self, version: Version) -> None:
+        """Remove one version. It is out of sight by one rename; what a crash leaves then, the next removal clears.
+
+        Who uses it, and which channels mean it, is the caller's question. Raises Conflict while the image is worked on.
+        """
+        home = self._home(version.image)
+        with _locked(home):
+            self._clear(home)
+            durable.write_file(home / ".last", f"{max(self._last(version.image), version.number)}\n")
+            (home / str(version.number)).rename(home / f"{_GONE}{version.number}")
+            durable.sync_directory(home)
+            self._clear(home)
+
+    def remove_image(self, name: str) -> None:
+        """Remove an image with everything that belongs to it. Raises NotFound, and Conflict while it is worked on."""
+        home = self._home(name)
+        if not self._numbers(name):
+            raise NotFound(f"there is no image {name!r}")
+        with _locked(home):
+            _refuse_mounts(home)
+            gone = self.root / f"{_GONE}{name}"
+            if gone.exists():
+                shutil.rmtree(gone)
+            home.rename(gone)
+            durable.sync_directory(self.root)
+            shutil.rmtree(gone)
+
+    def rename(self, name: str, to: str) -> None:
+        """Give an image another name, versions and channels included. Raises NotFound and Conflict."""
+        home, target = self._home(name), self._home(image_name(to))
+        if not self._numbers(name):
+            raise NotFound(f"there is no image {name!r}")
+        if target.exists():
+            raise Conflict(f"there is an image {to!r} already", hint="Choose another name, or remove it first.")
+        with _locked(home):
+            for number in self._numbers(name):  # each says its own name; a crash here is mended by doing it again
+                version = evolve(self._read(name, number), image=to)
+                durable.write_file(home / str(number) / "version.json", to_json(version, indent=2) + "\n")
+            home.rename(target)
+            durable.sync_directory(self.root)
+
+    def _clear(self, home: Path) -> None:
+        for gone in home.glob(f"{_GONE}*"):
+            _remove(gone)
+
+    def _next(self, name: str) -> int:
+        known = (number for history in channels.read(self._home(name) / "channels").values() for number in history)
+        return max((self._last(name), *self._numbers(name), *known)) + 1
+
+    def _last(self, name: str) -> int:
+        try:
+            return int((self._home(name) / ".last").read_text(encoding="ascii"))
+        except (FileNotFoundError, ValueError):
+            return 0
 
     def _home(self, name: str) -> Path:
         return self.root / name
@@ -203,14 +281,6 @@ def _is_image(path: Path) -> bool:
         return False
 
 
-def _number(path: Path) -> int:
-    try:
-        return int(path.read_text(encoding="ascii"))
-    except (OSError, ValueError):
-        hint = "Write the number of a version into it."
-        raise BadInput("is not a channel: it must hold a number", where=str(path), hint=hint) from None
-
-
 @contextmanager
 def _locked(home: Path) -> Iterator[None]:
     with (home / ".lock").open("a+", encoding="ascii") as file:
@@ -234,11 +304,15 @@ def _remove(directory: Path) -> None:
     """Remove a working directory, but never reach through a mount into somebody's /dev or /home."""
     if not directory.exists():
         return
+    _refuse_mounts(directory)
+    shutil.rmtree(directory)
+
+
+def _refuse_mounts(directory: Path) -> None:
     inside = [point for point in _mount_points() if point.is_relative_to(directory.resolve())]
     if inside:
         hint = "Unmount it, then try again."
         raise Conflict("something is mounted in a working tree", where=str(inside[0]), hint=hint)
-    shutil.rmtree(directory)
 
 
 def _mount_points() -> list[Path]:

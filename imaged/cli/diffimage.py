@@ -1,0 +1,60 @@
+"""``imaged diffimage``: what is different between two versions, path by path, and why."""
+
+import json
+
+import click
+
+from imaged.cli.context import Context
+from imaged.model.image import Version
+from imaged.model.names import ImageRef
+from imaged.store import changes
+from imaged.store.images import Images
+from imaged.store.manifest import Entry
+
+_DIFFERENT = 1  # exit code, as diff(1); errors have those of model/errors.py and say so
+
+
+@click.command("diffimage")
+@click.argument("old", metavar="A")
+@click.argument("new", metavar="B")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.pass_obj
+def command(context: Context, old: str, new: str, as_json: bool) -> int:
+    """Show what version B (IMAGE@VERSION, IMAGE@CHANNEL) has added, changed and deleted since A.
+
+    Exit code 0: the same; 1: different.
+    """
+    images = Images(context.state.images)
+    one, other = (images.resolve(ImageRef.parse(text)) for text in (old, new))
+    found = different(images.entries(one), images.entries(other))
+    if as_json:
+        rows = [{"path": f"/{path}", "change": change, "what": list(what)} for change, path, what in found]
+        click.echo(json.dumps({"from": one.ref, "to": other.ref, "changes": rows}))
+    else:
+        _show(one, other, found)
+    return _DIFFERENT if found else 0
+
+
+def different(before: tuple[Entry, ...], after: tuple[Entry, ...]) -> list[tuple[str, str, tuple[str, ...]]]:
+    """(add, change or delete; path; what differs), in the order of the manifests. Times of directories do not count."""
+    old, new = {entry.path: entry for entry in before}, {entry.path: entry for entry in after}
+    found: list[tuple[str, str, tuple[str, ...]]] = []
+    for path, entry in new.items():
+        if path not in old:
+            found.append(("add", path, (entry.kind.value,)))
+        elif what := changes.reasons(old[path], entry):
+            found.append(("change", path, what))
+    return found + [("delete", path, (entry.kind.value,)) for path, entry in old.items() if path not in new]
+
+
+def _show(one: Version, other: Version, found: list[tuple[str, str, tuple[str, ...]]]) -> None:
+    for change in ("add", "change", "delete"):
+        rows = [(path, what) for kind, path, what in found if kind == change]
+        if rows:
+            click.echo(f"{change} ({len(rows)})")
+        for path, what in rows:
+            click.echo(
+                f"  /{path.encode('utf-8', 'surrogateescape').decode('utf-8', 'backslashreplace')}  ({', '.join(what)})"
+            )
+    if not found:
+        click.echo(f"{one.ref} and {other.ref} are the same")

@@ -1,0 +1,19 @@
+"""``imaged publish``: let a channel mean another version."""
+
+import click
+
+from imaged.cli.context import Context
+from imaged.model.names import DEFAULT_CHANNEL, ImageRef, channel_name
+from imaged.store.images import Images
+
+
+@click.command("publish")
+@click.argument("version", metavar="IMAGE@VERSION")
+@click.argument("channel", default=DEFAULT_CHANNEL)
+@click.pass_obj
+def command(context: Context, version: str, channel: str) -> None:
+    """Let CHANNEL (stable without a name) of an image mean IMAGE@VERSION from now on."""
+    images = Images(context.state.images)
+    wanted = images.resolve(ImageRef.parse(version))
+    images.publish(wanted, channel_name(channel))
+    click.echo(f"{wanted.ref} is {channel} now")
