@@ -1,13 +1,15 @@
 """Anchored path patterns, as plans write them, compiled to one regular expression. Pure.
 
-``*`` and ``?`` stop at ``/``, ``**`` does not, ``[a-z]`` is one of a set. A pattern covers what it names and everything
-below it; one that ends with ``/`` only what is below.
+``*`` and ``?`` stop at ``/``, ``**`` does not and ``**/`` is also no directory at all, ``[a-z]`` is one of a set,
+``[!a-z]`` one that is not in it. A pattern covers what it names and everything below it; one that ends with ``/`` only
+what is below.
 """
 
 import re
 from typing import Callable, Iterable, Optional
 
-_TOKEN = re.compile(rb"/\*\*/|\*\*|\*|\?|\[!?\]?[^]]*\]|\\.|[^*?[\\]+|.", re.DOTALL)
+_TOKEN = re.compile(rb"\A\*\*/|/\*\*/|\*\*|\*|\?|\[[!^]?\]?(?:\\.|[^]\\])*\]|\\.|[^*?[\\/]+|.", re.DOTALL)
+_MEMBER = re.compile(rb"(\\.|.)(?:-(\\.|.))?", re.DOTALL)
 
 
 def matcher(patterns: Iterable[str]) -> Callable[[bytes], bool]:
@@ -38,6 +40,8 @@ def _expression(pattern: bytes) -> bytes:
 
 
 def _part(token: bytes) -> bytes:
+    if token == b"**/":
+        return b"(?:.*/)?"
     if token == b"/**/":
         return b"/(?:.*/)?"
     if token == b"**":
@@ -46,10 +50,18 @@ def _part(token: bytes) -> bytes:
         return b"[^/]*"
     if token == b"?":
         return b"[^/]"
-    if token[:1] == b"[" and len(token) > 2:
-        negated = token[1:2] == b"!"
-        inner = token[2:-1] if negated else token[1:-1]
-        return b"(?!/)[" + (b"^" if negated else b"") + inner.replace(b"\\", b"\\\\").replace(b"[", b"\\[") + b"]"
+    if token[:1] == b"[" and len(token) > 2 and token not in (b"[!]", b"[^]"):
+        return _set(token[1:-1])
     if token[:1] == b"\\" and len(token) == 2:
         return re.escape(token[1:])
     return re.escape(token)
+
+
+def _set(inner: bytes) -> bytes:
+    """People write these: a range that runs backwards has no members, instead of being a fault on every node."""
+    negated = inner[:1] in (b"!", b"^")
+    pairs = [(one[-1:], (other or one)[-1:]) for one, other in _MEMBER.findall(inner[1:] if negated else inner)]
+    ranges = b"".join(re.escape(low) + b"-" + re.escape(high) for low, high in pairs if low <= high)
+    if not ranges:
+        return b"[^/]" if negated else b"(?!)"
+    return b"(?!/)[" + (b"^" if negated else b"") + ranges + b"]"
