@@ -18,6 +18,7 @@ PAUSES = (1, 2, 4, 8, 15, 30, 60, 60, 60)
 _NETWORK = frozenset((5, 10, 12, 30, 35, 255))
 _PARTLY = frozenset((23, 24))  # something is missing or unreadable there; what it is, the hashes tell
 _BLOCK = 1 << 20
+_DELTA = 1 << 20  # bytes
 
 
 class Wanted(NamedTuple):
@@ -97,7 +98,9 @@ class Fetch:
         """Every content is in staging and proven when this returns. Raises Failed; the tree is untouched."""
         missing = self._missing(wanted)
         if missing:
-            self._get(missing, whole=False)
+            large = {each.path for each in missing if self._is_worth_a_delta(each)}
+            self._get([each for each in missing if each.path not in large], whole=True)
+            self._get([each for each in missing if each.path in large], whole=False)
             damaged = self._missing(missing)
             if damaged:  # once more, from nothing: a delta onto a file that changed under rsync ends like this too
                 for each in damaged:
@@ -105,6 +108,13 @@ class Fetch:
                 self._get(damaged, whole=True)
                 self._blame(self._missing(damaged))
         self._stage.sync()  # one for all, not an fsync for each: the renames that follow must not outrun the contents
+
+    def _is_worth_a_delta(self, each: Wanted) -> bool:
+        """To find what is the same in both costs the server more than to send a small file."""
+        if each.entry.size < _DELTA:
+            return False
+        status = self._place.lstat(each.path)
+        return status is not None and stat.S_ISREG(status.st_mode)
 
     def _missing(self, wanted: Iterable[Wanted]) -> List[Wanted]:
         return [each for each in wanted if not self.proven(each)]

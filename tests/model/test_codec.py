@@ -23,8 +23,7 @@ from imaged.model.plan import InstallPlan, KeepSecret, Reboot, RunInTarget, Step
 from imaged.model.report import Claim, Claimed, PlanAnswer, PlanRequest, Problem, Report, Status
 from imaged.model.settings import Settings
 from imaged.model.size import Bytes, SizeBounds
-from imaged.model.system import System
-from imaged.model.update import Drift, Triggered, Updated, UpdatePlan
+from imaged.model.update import Triggered, UpdatePlan
 
 _LEAVES: dict[Any, st.SearchStrategy[Any]] = {
     str: st.text(max_size=12),
