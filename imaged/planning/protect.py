@@ -20,7 +20,7 @@ STATIC: tuple[Protected, ...] = tuple(
             "/etc/machine-id", "/etc/hostid", "/etc/ssh/ssh_host_*", "/etc/hostname", "/etc/HOSTNAME", "/etc/hosts",
             "/etc/mailname", "/etc/iscsi/initiatorname.iscsi", "/etc/nvme/host*", "/etc/krb5.keytab",
             "/etc/salt/minion_id", "/var/lib/imaged/", "/var/lib/dbus/machine-id", "/var/lib/cloud/",
-            "/var/lib/systemd/random-seed", "/var/lib/urandom/random-seed",
+            "/var/lib/systemd/random-seed", "/var/lib/systemd/credential.secret", "/var/lib/urandom/random-seed",
         )),
         (_DISKS, (
             "/etc/fstab", "/etc/mtab", "/etc/crypttab", "/etc/crypttab.initramfs", "/etc/cryptsetup-keys.d/",
@@ -41,9 +41,11 @@ STATIC: tuple[Protected, ...] = tuple(
         )),
         (_GROWN, (
             "/etc/adjtime", "/var/log/", "/var/spool/", "/var/cache/", "/var/tmp/", "/var/lock/", "/var/run/",
-            "/var/lib/nfs/", "/var/lib/ntp/", "/var/lib/ntpsec/", "/var/lib/chrony/", "/var/lib/locate/",
-            "/var/lib/mlocate/", "/var/lib/plocate/", "/proc/", "/sys/", "/dev/", "/run/", "/tmp/",
-            "/lib/klibc/events/",
+            "/var/lib/systemd/backlight", "/var/lib/systemd/coredump", "/var/lib/systemd/linger",
+            "/var/lib/systemd/network", "/var/lib/systemd/pstore", "/var/lib/systemd/rfkill", "/var/lib/systemd/timers",
+            "/var/lib/systemd/timesync", "/var/lib/private/systemd", "/var/lib/nfs/", "/var/lib/ntp/",
+            "/var/lib/ntpsec/", "/var/lib/chrony/", "/var/lib/locate/", "/var/lib/mlocate/", "/var/lib/plocate/",
+            "/proc/", "/sys/", "/dev/", "/run/", "/tmp/", "/lib/klibc/events/",
         )),
         (_PEOPLE, ("/home/", "/srv/", "/root/.ssh/", "/mnt/", "/media/", "/cdrom/", "/floppy/")),
     )
