@@ -1,0 +1,72 @@
+"""The round trip: a node captured, the capture installed on another machine, that one captured again."""
+
+import fnmatch
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from imaged import process
+from imaged.cli.diffimage import different
+from imaged.model.names import ImageRef
+from imaged.rehearsal.machine import MachineSpec
+from imaged.rehearsal.rehearsal import Rehearsal
+from imaged.store.images import Images
+
+pytestmark = pytest.mark.matrix
+
+# What the second install writes anew, and what a system writes while it runs: every difference that may be.
+OWN = (
+    "etc/hostname", "etc/hosts", "etc/fstab", "etc/initramfs-tools/conf.d/resume", "etc/default/grub.d/zz-imaged.cfg",
+    "etc/systemd/network/10-imaged.network", "etc/systemd/system/imaged-up.service", "etc/resolv.conf",
+    "etc/.pwd.lock",
+    "usr/lib/imaged/*", "var/lib/imaged", "var/lib/imaged/*", "var/lib/systemd/*", "var/cache/*", "var/lib/dpkg/*",
+    "boot/grub", "boot/grub/*", "boot/efi/*", "var/log/*", "var/lib/private", "var/lib/private/*", "var/tmp/*", "root/*",
+)  # fmt: skip
+NASTY = """set -e
+mkdir -p /opt/odd; cd /opt/odd
+printf x > "$(printf 'new\\nline')"; printf x > "$(printf '\\377\\376')"; printf x > "$(printf 'n%.0s' $(seq 255))"
+truncate -s 64M sparse; printf island | dd of=sparse bs=1 seek=33554432 conv=notrunc status=none
+ln sparse linked; mknod null c 1 3; mkfifo pipe; ln -s /nowhere dangling
+setfacl -m u:1234:rwx "$(printf '\\377\\376')"; setfattr -n user.note -v hello linked
+chown 4321:1234 linked; chmod 6755 linked"""
+
+
+@pytest.fixture
+def captured(site: object) -> Iterator[tuple[Images, tuple[str, str]]]:
+    """The site's store, and two images that are gone again afterwards."""
+    images = Images(Path(site.state) / "images")  # type: ignore[attr-defined]
+    names = ("round-trip", "round-trip-again")
+    yield images, names
+    for name in names:
+        if images.versions(name):
+            images.remove_image(name)
+
+
+def test_round_trip(rehearse: Callable[..., Rehearsal], site: object, captured: tuple[Images, tuple[str, str]]) -> None:
+    images, (first, second) = captured
+    r = rehearse()
+    r.machine("node01", MachineSpec(), image="debian-12").power_on()
+    r.wait_ready("node01")
+    r.ssh("node01", "sh", "-c", NASTY)
+    capture(r, site, "node01", first)
+    r.guests["node01"].power_off()
+
+    r.machine("node02", MachineSpec(), image=first).power_on()
+    r.wait_ready("node02")
+    assert r.ssh_host_name("node02") == "node02"
+    capture(r, site, "node02", second)
+
+    one, other = (images.resolve(ImageRef(name)) for name in (first, second))
+    found = [(path, what) for _, path, what in different(images.entries(one), images.entries(other))]
+    unlike = [each for each in found if not any(fnmatch.fnmatchcase(each[0], pattern) for pattern in OWN)]
+    assert not unlike, unlike[:20]
+    assert sum(entry.path.startswith("opt/odd/") for entry in images.entries(other)) == 8
+
+
+def capture(r: Rehearsal, site: object, node: str, image: str) -> None:
+    """By the verb, as an administrator would."""
+    key = Path(site.state) / "key"  # type: ignore[attr-defined]
+    options = (f"IdentityFile={key}", "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "BatchMode=yes")
+    words = [word for option in options for word in ("--ssh-option", option)]
+    process.run(r.imaged("getimage", str(r.nodes.get(node).address), "--image", image, *words), timeout=1800)
