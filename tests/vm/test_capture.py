@@ -21,7 +21,8 @@ OWN = (
     "etc/systemd/network/10-imaged.network", "etc/systemd/system/imaged-up.service", "etc/resolv.conf",
     "etc/.pwd.lock",
     "usr/lib/imaged/*", "var/lib/imaged", "var/lib/imaged/*", "var/lib/systemd/*", "var/cache/*", "var/lib/dpkg/*",
-    "boot/grub", "boot/grub/*", "boot/efi/*", "var/log/*", "var/lib/private", "var/lib/private/*", "var/tmp/*", "root/*",
+    "boot/grub", "boot/grub/*", "boot/efi/*", "var/log/*", "var/lib/private", "var/lib/private/*",
+    "var/tmp/*", "root/*",
 )  # fmt: skip
 NASTY = """set -e
 mkdir -p /opt/odd; cd /opt/odd
