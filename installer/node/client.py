@@ -7,7 +7,7 @@ import time
 from typing import Any, Callable, Dict, NamedTuple, Optional
 
 from installer.node import answer as answering
-from installer.node import known, survey, update
+from installer.node import known, survey, trial, update
 from installer.node.actions import PROTECTED
 from installer.node.answer import Outcome
 from installer.node.errors import DONE, REFUSED, Failed
@@ -16,8 +16,9 @@ from installer.node.known import Known
 from installer.node.place import Place
 from installer.node.process import run
 from installer.node.server import Server
+from installer.node.site import Site
 from installer.node.state import State
-from installer.node.update import Options, Site
+from installer.node.update import Options
 
 Plan = Dict[str, Any]
 _LOG = "var/log/imaged.log"
@@ -99,7 +100,7 @@ def _follow(wish: Wish, state: State, server: Server, plan: Plan) -> int:
     if not wish.options.dry_run:
         server.updated(_told(plan, answer))
         log.say("done")
-        _reboot(wish, outcome, site)
+        _reboot(wish, plan, outcome, site)
     return DONE
 
 
@@ -154,11 +155,12 @@ def _site(wish: Wish, state: State, server: Optional[Server], say: Callable[[str
     return Site(wish.root, state.home, wish.kernel, say, tell, time.sleep)
 
 
-def _reboot(wish: Wish, outcome: Outcome, site: Site) -> None:
+def _reboot(wish: Wish, plan: Plan, outcome: Outcome, site: Site) -> None:
     """Only for a kernel that waits for it: nobody's work is interrupted for less."""
     if outcome.reboot and wish.root == "/":
-        argv = update.reboot_argv(wish.reboot, os.path.isdir("/run/systemd/system"), os.path.exists("/sbin/kexec"))
-        if argv:
+        kernel = next(iter(plan.get("kernels", ())), None)
+        systemd, kexec = os.path.isdir("/run/systemd/system"), os.path.exists("/sbin/kexec")
+        for argv in trial.restart(wish.reboot, kernel, systemd, kexec):
             run(argv, site.say)
 
 
@@ -167,7 +169,7 @@ def promote(root: str, kernel: str) -> int:
     state = State(root)
     wish = Wish(root, Options(), kernel=kernel)
     with state.locked():
-        verdict = update.promote(_site(wish, state, None, _Log(os.path.join(root, _LOG)).say))
+        verdict = trial.promote(_site(wish, state, None, _Log(os.path.join(root, _LOG)).say))
     if verdict.fault:
         raise Failed(verdict.fault, where="kernel")
     return DONE

@@ -7,7 +7,7 @@ The old kernel stays the default until the node has reported healthy with the ne
 import json
 import re
 import shlex
-from typing import Iterable, List, NamedTuple, Optional, Tuple
+from typing import Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 _MODULES = (b"lib/modules/", b"usr/lib/modules/")
 _KERNEL = re.compile(r"(?:vmlinuz|vmlinux|kernel|Image|bzImage)-(\S+?)(?:\.gz|\.efi)?$")
@@ -148,6 +148,15 @@ def switch(text: str, running: str, new: str) -> Switch:
         )  # fmt: skip
     commands = (("grub-set-default", old_entry.id), ("grub-reboot", new_entry.id))
     return Switch(commands, Pending(new, running, new_entry.id, old_entry.id), "")
+
+
+def to_try(planned: Sequence[str], running: str, changed: Iterable[bytes]) -> str:
+    """The kernel that the node should start next, empty if that is the running one: the newest of the version if it
+    came just now, or if the version has the running one no more. Whoever starts an older one on purpose keeps it."""
+    newest = next(iter(planned), "")
+    if not newest or not running or newest == running:
+        return ""
+    return newest if running not in planned or any(belongs(path, newest) for path in changed) else ""
 
 
 def belongs(path: bytes, version: str) -> bool:

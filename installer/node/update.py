@@ -1,11 +1,11 @@
 """One update of this node, from the plan to the report: every part decides or acts elsewhere, here is their order."""
 
 import os
-from typing import Any, Callable, Dict, FrozenSet, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, FrozenSet, Iterable, Iterator, List, NamedTuple, Sequence, Set, Tuple
 
 from installer.node import apply as applying
 from installer.node import decide as deciding
-from installer.node import full, kernels, steps, survey, users
+from installer.node import full, kernels, steps, survey, trial, users
 from installer.node.actions import DELETE, PROTECTED, Action
 from installer.node.answer import Outcome, shown
 from installer.node.errors import Failed, Refused
@@ -16,7 +16,8 @@ from installer.node.lookup import Lookup
 from installer.node.manifest import Entry, parse
 from installer.node.merging import merge_users, slurp
 from installer.node.place import Place
-from installer.node.process import Say, run, tail, watch
+from installer.node.process import run, tail, watch
+from installer.node.site import Site
 from installer.node.stage import Stage
 
 OURS = ("/.imaged", "/**/.imaged", "/var/lib/imaged")  # our own state and staging, on every filesystem
@@ -40,18 +41,6 @@ class Options(NamedTuple):
     def whole(self) -> bool:
         """Whether the node is at the version afterwards, and not only a part of it."""
         return self.delete and self.bootloader and not self.directory
-
-
-class Site(NamedTuple):
-    """This node. ``root`` is where its tree is, ``state`` our directory in it, ``kernel`` the running one's version.
-    ``report`` is told (phase, status, message), ``sleep`` waits."""
-
-    root: str
-    state: str
-    kernel: str
-    say: Say
-    report: Callable[[str, str, str], None]
-    sleep: Callable[[float], None]
 
 
 def update(site: Site, plan: Plan, known: Known, source: Source, options: Options) -> Outcome:
@@ -117,7 +106,7 @@ def _carry_out(
         with _Phase(site, "bootloader"):
             for step in steps.due(plan.get("bootloader", ()), why):
                 steps.carry_out(step, site.root, site.say)
-            reboot, words = try_once(site, plan, why)
+            reboot, words = trial.try_once(site, plan, why)
             said += words
     applying.settle(place, _directories(manifest, _moved(plan, actions, why)))
     with _Phase(site, "scripts"):
@@ -136,7 +125,7 @@ def rsync_everything(site: Site, plan: Plan, source: Source, options: Options, r
     left = [each["pattern"] for each in plan.get("protect", ())] + list(OURS) + list(_written(plan))
     left += list(plan.get("merge", ()))
     files = [path for path, entry in rules.overrides.items() if entry.kind != "dir"]
-    kept = kernels.held(site.kernel, read_pending(site.state))
+    kept = kernels.held(site.kernel, trial.read_pending(site.state))
     passes = [("image", files, options.delete)]
     if files:
         passes.append(("overrides", [], False))
@@ -175,7 +164,7 @@ def proposal(
         for each in differences
         if not (each.path in rules.merged and each.was == "file")
     ]
-    held = kernels.held(site.kernel, read_pending(site.state))
+    held = kernels.held(site.kernel, trial.read_pending(site.state))
     decision = deciding.Rules(rules.protected, rules.fixups, rules.merged, held, options.delete, options.directory)
     actions = deciding.decide(found, decision)
     return deciding.with_links(actions, _members(known.path, rules.overrides.values(), applying.groups(actions)))
@@ -233,40 +222,6 @@ def _members(manifest: str, laid: Iterable[Entry], groups: Set[Tuple[str, int]])
 # --- around the tree -------------------------------------------------------------
 
 
-def try_once(site: Site, plan: Plan, changed: Sequence[bytes]) -> Tuple[bool, List[str]]:
-    """A kernel that is new here starts once, the running one stays the default. Returns (reboot, what to say)."""
-    newest = [each["version"] for each in plan.get("kernels", ())][:1]
-    if not newest or not site.kernel or newest[0] == site.kernel:
-        return False, []
-    if not any(kernels.belongs(path, newest[0]) for path in changed):
-        return False, []
-    text = slurp(os.fsencode(os.path.join(site.root, "boot/grub/grub.cfg")))
-    change = kernels.switch((text or b"").decode("utf-8", "replace"), site.kernel, newest[0])
-    if change.pending:  # before the commands: a start with the new kernel must be known as one
-        raw = kernels.format_pending(change.pending).encode("utf-8")
-        steps.write_atomically(os.path.join(site.state, "pending-kernel"), raw, 0o600)
-    for command in change.commands:
-        run((() if site.root == "/" else ("chroot", site.root)) + command, site.say)
-    return True, [change.fault] if change.fault else []
-
-
-def read_pending(state: str) -> Optional[kernels.Pending]:
-    """The kernel that waits for its first start, if one does."""
-    text = slurp(os.fsencode(os.path.join(state, "pending-kernel")))
-    return kernels.parse_pending(text.decode("utf-8", "replace")) if text is not None else None
-
-
-def promote(site: Site) -> kernels.Verdict:
-    """The node is up and well: the kernel that was on trial becomes the default. Idempotent."""
-    verdict = kernels.judge(read_pending(site.state), site.kernel)
-    if verdict.default:
-        prefix: Tuple[str, ...] = () if site.root == "/" else ("chroot", site.root)
-        run(prefix + ("grub-set-default", verdict.default), site.say)
-    if verdict.clear:
-        os.unlink(os.path.join(site.state, "pending-kernel"))
-    return verdict
-
-
 def scripts(site: Site, plan: Plan) -> None:
     """Post-update scripts in their order. Raises Failed with the script's name and last lines."""
     variables = {str(key): str(value) for key, value in plan.get("variables", {}).items()}
@@ -281,15 +236,6 @@ def scripts(site: Site, plan: Plan) -> None:
             raise Failed(error.what, where="post-update script {}".format(each["name"]), hint=error.hint) from None
         finally:
             os.unlink(path)
-
-
-def reboot_argv(how: str, has_systemd: bool, has_kexec: bool) -> Tuple[str, ...]:
-    """The command for ``--reboot``; none for ``never``. A kexec that is not there is a cold one. Pure."""
-    if how == "never":
-        return ()
-    if how == "kexec" and has_kexec:
-        return ("systemctl", "kexec") if has_systemd else ("kexec", "-e")
-    return ("systemctl", "reboot") if has_systemd else ("reboot",)
 
 
 def node_os(root: str) -> str:

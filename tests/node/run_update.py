@@ -8,8 +8,9 @@ from pathlib import Path
 
 from installer.node.fetch import Source
 from installer.node.known import Known
+from installer.node.site import Site
 from installer.node.stamps import Stamps
-from installer.node.update import Options, Site, update
+from installer.node.update import Options, update
 
 _CHANGES = frozenset(
     ("os.rename", "os.mkdir", "os.link", "os.symlink", "os.remove", "os.rmdir", "os.chmod", "os.chown", "os.utime",

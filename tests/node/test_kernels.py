@@ -16,6 +16,7 @@ from installer.node.kernels import (
     menu,
     parse_pending,
     switch,
+    to_try,
 )
 
 MENU = (Path(__file__).parents[1] / "data/grub/debian-12.cfg").read_text()
@@ -116,3 +117,22 @@ def test_what_belongs_to_a_kernel(path, expected):
 )
 def test_which_kernels_no_update_deletes(running, pending, expected):
     assert held(running, pending) == expected
+
+
+MODULE = b"usr/lib/modules/6.6/kernel/fs/ext4.ko"
+
+
+@pytest.mark.parametrize(
+    ("planned", "running", "changed", "expected"),
+    [
+        (["6.6", "6.1"], "6.1", [MODULE], "6.6"),
+        (["6.6", "6.1"], "6.1", [b"boot/vmlinuz-6.6"], "6.6"),
+        (["6.6", "6.1"], "6.1", [b"etc/motd"], ""),  # started on purpose
+        (["6.6"], "6.6", [MODULE], ""),
+        (["6.1"], "6.6", [b"etc/motd"], "6.1"),  # back to a version that never had the running one
+        ([], "6.6", [MODULE], ""),
+        (["6.6"], "", [MODULE], ""),  # not the tree that runs
+    ],
+)
+def test_which_kernel_starts_next(planned, running, changed, expected):
+    assert to_try(planned, running, changed) == expected

@@ -12,8 +12,9 @@ from imaged.store.seal import read_tree
 from installer.node.errors import Failed, Refused
 from installer.node.fetch import Source
 from installer.node.known import Known
+from installer.node.site import Site
 from installer.node.stamps import Stamps
-from installer.node.update import Options, Site, update
+from installer.node.update import Options, update
 
 pytestmark = pytest.mark.processes
 LONG_AGO = 1_700_000_000
