@@ -149,12 +149,12 @@ def describe(step: Step) -> str:
             return f"wipe {disk}"
         case MakeTable(disk=disk, label=label):
             return f"write a {label.value} partition table to {disk}"
-        case MakeFilesystem(disk=path, number=number, fs=fs):
-            return f"make {fs.value} on partition {number} of {path}"
-        case MakeSwap(disk=path, number=number):
-            return f"make swap on partition {number} of {path}"
-        case Mount(disk=path, number=number, at=at):
-            return f"mount partition {number} of {path} at {at}"
+        case MakeFilesystem(device=path, fs=fs):
+            return f"make {fs.value} on {path}"
+        case MakeSwap(device=path):
+            return f"make swap on {path}"
+        case Mount(device=path, at=at):
+            return f"mount {path} at {at}"
         case SyncTree(image=image, at=at):
             return f"transfer {image} to {at}"
         case SyncOverrides(at=at):
@@ -171,8 +171,8 @@ def describe(step: Step) -> str:
             return f"run {' '.join(argv)} in the target"
         case CheckFile(path=path):
             return f"check {path}"
-        case CheckDevice(disk=path, number=number):
-            return f"check partition {number} of {path}"
+        case CheckDevice(device=path):
+            return f"check {path}"
         case Unmount():
             return "unmount"
         case Reboot():

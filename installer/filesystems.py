@@ -3,7 +3,6 @@
 import tempfile
 
 from imaged.model.errors import ImagedError
-from imaged.model.hardware import partition_path
 from imaged.model.layout import Filesystem
 from imaged.model.plan import CheckDevice, MakeFilesystem, MakeSwap
 from installer.process import Run
@@ -23,8 +22,7 @@ def make_filesystem(step: MakeFilesystem, run: Run) -> None:
 
 def mkfs(step: MakeFilesystem) -> tuple[str, ...]:
     """The program and its arguments. Old signatures are no reason to ask: nobody is there to answer."""
-    device = partition_path(step.disk, step.number)
-    label = step.label
+    device, label = step.device, step.label
     match step.fs:
         case Filesystem.EXT4:
             return ("mkfs.ext4", "-F", "-q", "-U", step.uuid, *(("-L", label) if label else ()), device)
@@ -39,12 +37,11 @@ def mkfs(step: MakeFilesystem) -> tuple[str, ...]:
 
 def make_swap(step: MakeSwap, run: Run) -> None:
     """mkswap(8); ``-f`` because a partition that begins with an old boot sector makes it refuse."""
-    run(("mkswap", "-f", "-U", step.uuid, partition_path(step.disk, step.number)))
+    run(("mkswap", "-f", "-U", step.uuid, step.device))
 
 
 def check_device(step: CheckDevice, run: Run) -> None:
     """Ask the device itself, not blkid's cache or udev. Raises ImagedError when another UUID is there."""
-    device = partition_path(step.disk, step.number)
-    found = run(("blkid", "-p", "-s", "UUID", "-o", "value", device), check=False).output.strip()
+    found = run(("blkid", "-p", "-s", "UUID", "-o", "value", step.device), check=False).output.strip()
     if found.lower() != step.uuid.lower():
-        raise ImagedError(f"has the UUID {found or '(none)'}, planned was {step.uuid}", where=device)
+        raise ImagedError(f"has the UUID {found or '(none)'}, planned was {step.uuid}", where=step.device)

@@ -3,7 +3,6 @@
 import os
 from pathlib import Path
 
-from imaged.model.hardware import partition_path
 from imaged.model.plan import Mount
 from installer.chroot import end_stragglers
 from installer.inventory import octal
@@ -12,7 +11,7 @@ from installer.tree import inside, make_directories
 
 
 def mount(step: Mount, root: Path, run: Run) -> None:
-    """Mount the partition at its place, which is made where the tree has none yet."""
+    """Mount the device at its place, which is made where the tree has none yet."""
     place = inside(root, step.at)
     make_directories(place)
     run(argv(step, place))
@@ -21,7 +20,7 @@ def mount(step: Mount, root: Path, run: Run) -> None:
 def argv(step: Mount, place: Path) -> tuple[str, ...]:
     """mount(8) with type and options as planned."""
     options = ("-o", step.options) if step.options else ()
-    return ("mount", "-t", step.fs.value, *options, partition_path(step.disk, step.number), str(place))
+    return ("mount", "-t", step.fs.value, *options, step.device, str(place))
 
 
 def unmount(root: Path, run: Run) -> None:

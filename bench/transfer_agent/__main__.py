@@ -52,8 +52,7 @@ def repeat(plan: InstallPlan, source: Source, peer: tuple[str, ...], reporter: R
 
     steps = [step for phase in plan.phases for step in phase.steps]
     mount = next(step for step in steps if isinstance(step, Mount) and step.at == "/")
-    partition = (mount.disk, mount.number)
-    mkfs = next(step for step in steps if isinstance(step, MakeFilesystem) and (step.disk, step.number) == partition)
+    mkfs = next(step for step in steps if isinstance(step, MakeFilesystem) and step.device == mount.device)
     # The whole tree onto the root alone: plain rsync would fail to set owners on an ESP, which an install fills apart.
     sync = evolve(next(step for step in steps if isinstance(step, SyncTree) and step.at == "/"), exclude=())
     ROOT.mkdir(exist_ok=True)

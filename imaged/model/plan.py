@@ -1,7 +1,7 @@
 """Plans: what will be done to a machine, as plain data. Printed, stored, hashed, sent; then carried out as it stands.
 
-Every step says all that it needs. Device paths are whole disks as the inventory named them; the agent proves that the
-disk behind a path is still the one with that size and serial before the first write.
+Every step says all that it needs. Paths of disks and of their partitions are as the inventory named them; the agent
+proves that the disk behind a path is still the one with that size and serial before the first write.
 """
 
 from attrs import frozen
@@ -40,13 +40,12 @@ class MakeTable:
 
 @frozen
 class MakeFilesystem:
-    """mkfs on a partition with a chosen identity. ``uuid`` is a UUID, for vfat the volume id ``XXXX-XXXX``.
+    """mkfs on a device with a chosen identity. ``uuid`` is a UUID, for vfat the volume id ``XXXX-XXXX``.
 
     ``config`` is the image's own ``mke2fs.conf``: features follow the image, not the ramdisk.
     """
 
-    disk: str
-    number: int
+    device: str
     fs: Filesystem
     uuid: str
     label: str = ""
@@ -57,17 +56,15 @@ class MakeFilesystem:
 class MakeSwap:
     """mkswap with a chosen UUID."""
 
-    disk: str
-    number: int
+    device: str
     uuid: str
 
 
 @frozen
 class Mount:
-    """Mount a partition below the target root; ``at`` is the path on the node (``/``, ``/boot/efi``)."""
+    """Mount a device below the target root; ``at`` is the path on the node (``/``, ``/boot/efi``)."""
 
-    disk: str
-    number: int
+    device: str
     fs: Filesystem
     at: str
     options: str = ""
@@ -155,10 +152,9 @@ class CheckFile:
 
 @frozen
 class CheckDevice:
-    """Fail unless blkid finds this UUID on this partition."""
+    """Fail unless blkid finds this UUID on this device."""
 
-    disk: str
-    number: int
+    device: str
     uuid: str
 
 

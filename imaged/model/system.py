@@ -2,34 +2,30 @@
 
 from attrs import frozen
 
-from imaged.model.hardware import partition_path
 from imaged.model.layout import Boot, Filesystem
 
 
 @frozen
 class PlannedFilesystem:
-    """A filesystem with the identity chosen for it and the place where the node mounts it."""
+    """A filesystem with the identity chosen for it and the place where the node mounts it.
 
-    disk: str
-    number: int
+    ``device`` is its path in /dev at the install: of a partition that is good for one boot only, so what lasts goes by
+    ``uuid``.
+    """
+
+    device: str
     fs: Filesystem
     uuid: str
     mount: str
     options: str = ""
     label: str = ""
 
-    @property
-    def device(self) -> str:
-        """The partition's node in /dev on the machine as it is now."""
-        return partition_path(self.disk, self.number)
-
 
 @frozen
 class PlannedSwap:
-    """A swap area with the identity chosen for it."""
+    """A swap area with the identity chosen for it; ``device`` as of a filesystem."""
 
-    disk: str
-    number: int
+    device: str
     uuid: str
 
 

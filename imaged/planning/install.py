@@ -7,7 +7,7 @@ from uuid import UUID
 from attrs import frozen
 
 from imaged.model.codec import to_json
-from imaged.model.hardware import Disk, Inventory
+from imaged.model.hardware import Disk, Inventory, partition_path
 from imaged.model.image import Version
 from imaged.model.layout import BootFirmware, DiskSpec, Filesystem, Layout, Partition, Role
 from imaged.model.node import Node
@@ -109,8 +109,7 @@ def _system(node: Node, version: Version, layout: Layout, site: Site, filled: tu
     pairs = [(disk, wanted, where) for disk in filled for wanted, where in disk.pairs()]
     formatted = tuple(
         PlannedFilesystem(
-            disk=disk.disk.path,
-            number=where.number,
+            device=partition_path(disk.disk.path, where.number),
             fs=wanted.fs,
             uuid=filesystem_uuid(site.uuid, node.name, wanted.mount or wanted.id, wanted.fs),
             mount=wanted.mount,
@@ -121,7 +120,7 @@ def _system(node: Node, version: Version, layout: Layout, site: Site, filled: tu
         if wanted.fs
     )
     swaps = tuple(
-        PlannedSwap(disk.disk.path, where.number, swap_uuid(site.uuid, node.name, wanted.id))
+        PlannedSwap(partition_path(disk.disk.path, where.number), swap_uuid(site.uuid, node.name, wanted.id))
         for disk, wanted, where in pairs
         if wanted.role is Role.SWAP
     )
@@ -148,7 +147,7 @@ def _phases(target: Target, version: Version, filled: tuple[_Filled, ...]) -> tu
         Phase("partition", tuple(MakeTable(each.disk, each.spec.label, each.places) for each in filled)),
         Phase(
             "mkfs",
-            (*_filesystems(target), *(MakeSwap(each.disk, each.number, each.uuid) for each in target.system.swaps)),
+            (*_filesystems(target), *(MakeSwap(each.device, each.uuid) for each in target.system.swaps)),
         ),
         Phase("mount", tuple(map(_mount, native))),
         Phase("transfer", _transfer(version, foreign)),
@@ -163,8 +162,7 @@ def _phases(target: Target, version: Version, filled: tuple[_Filled, ...]) -> tu
 def _filesystems(target: Target) -> tuple[Step, ...]:
     return tuple(
         MakeFilesystem(
-            disk=each.disk,
-            number=each.number,
+            device=each.device,
             fs=each.fs,
             uuid=each.uuid,
             label=each.label,
@@ -175,7 +173,7 @@ def _filesystems(target: Target) -> tuple[Step, ...]:
 
 
 def _mount(each: PlannedFilesystem) -> Mount:
-    return Mount(each.disk, each.number, each.fs, each.mount, each.options)
+    return Mount(each.device, each.fs, each.mount, each.options)
 
 
 def _transfer(version: Version, foreign: list[PlannedFilesystem]) -> tuple[Step, ...]:

@@ -54,7 +54,7 @@ def _table(step: MakeTable) -> list[str]:
 
 
 def _mkfs(step: MakeFilesystem) -> list[str]:
-    return [f"make {step.fs.value} on {partition_path(step.disk, step.number)}, UUID {step.uuid}"]
+    return [f"make {step.fs.value} on {step.device}, UUID {step.uuid}"]
 
 
 def _sync(step: SyncTree) -> list[str]:
@@ -71,8 +71,8 @@ _SAID: dict[type, Callable[[Any], list[str]]] = {
     WipeDisk: lambda s: [f"wipe every signature on {s.disk}"],
     MakeTable: _table,
     MakeFilesystem: _mkfs,
-    MakeSwap: lambda s: [f"make swap on {partition_path(s.disk, s.number)}, UUID {s.uuid}"],
-    Mount: lambda s: [f"mount {partition_path(s.disk, s.number)} at {s.at}"],
+    MakeSwap: lambda s: [f"make swap on {s.device}, UUID {s.uuid}"],
+    Mount: lambda s: [f"mount {s.device} at {s.at}"],
     SyncTree: _sync,
     SyncOverrides: lambda s: [f"lay the node's overrides over {s.at}"],
     WriteFile: lambda s: _because(f"write {s.path} ({s.mode})", s.reason),
@@ -81,7 +81,7 @@ _SAID: dict[type, Callable[[Any], list[str]]] = {
     KeepSecret: lambda s: [f"keep the node's secret in {s.path} (0600)"],
     RunInTarget: lambda s: _because(f"run {shlex.join(s.argv)}", s.reason),
     CheckFile: lambda s: [f"check {s.path}"],
-    CheckDevice: lambda s: [f"check that {partition_path(s.disk, s.number)} has UUID {s.uuid}"],
+    CheckDevice: lambda s: [f"check that {s.device} has UUID {s.uuid}"],
     Unmount: lambda _: ["unmount everything"],
     Reboot: lambda _: ["reboot"],
 }

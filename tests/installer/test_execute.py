@@ -42,11 +42,11 @@ from installer.transfer import Source
 
 DISK = Disk("/dev/sda", 2**33, model="M", serial="S")
 STEPS: tuple[Step, ...] = (
-    WipeDisk(DISK), MakeTable(DISK, Label.GPT, ()), MakeFilesystem("/dev/sda", 1, Filesystem.EXT4, "u"),
-    MakeSwap("/dev/sda", 2, "u"), Mount("/dev/sda", 1, Filesystem.EXT4, "/"), SyncTree("i@1", "/", 10, 1),
+    WipeDisk(DISK), MakeTable(DISK, Label.GPT, ()), MakeFilesystem("/dev/sda1", Filesystem.EXT4, "u"),
+    MakeSwap("/dev/sda2", "u"), Mount("/dev/sda1", Filesystem.EXT4, "/"), SyncTree("i@1", "/", 10, 1),
     SyncOverrides(),
     WriteFile("/etc/hostname", "n"), RemovePath("/etc/x"), MakeLink("/a", "/b"), KeepSecret("/s"),
-    RunInTarget(("ssh-keygen", "-A")), CheckFile("/etc/hostname"), CheckDevice("/dev/sda", 1, "u"), Unmount(), Reboot(),
+    RunInTarget(("ssh-keygen", "-A")), CheckFile("/etc/hostname"), CheckDevice("/dev/sda1", "u"), Unmount(), Reboot(),
 )  # fmt: skip
 PLAN = InstallPlan(
     "node07", "i@1", "one-disk",
@@ -102,10 +102,10 @@ def test_in_order_with_a_report_around_every_phase() -> None:
     ("fault", "kind", "said"),
     [
         (CommandFailed("ended with 1", where="mkfs.ext4 /dev/sda1", hint="stderr"), CommandFailed,
-         "make ext4 on partition 1 of /dev/sda: mkfs.ext4 /dev/sda1: ended with 1\n  stderr"),
-        (Conflict("in use"), Conflict, "make ext4 on partition 1 of /dev/sda: in use"),
+         "make ext4 on /dev/sda1: mkfs.ext4 /dev/sda1: ended with 1\n  stderr"),
+        (Conflict("in use"), Conflict, "make ext4 on /dev/sda1: in use"),
         (OSError(28, "No space left on device", "/target/x"), ImagedError,
-         "make ext4 on partition 1 of /dev/sda: /target/x: No space left on device"),
+         "make ext4 on /dev/sda1: /target/x: No space left on device"),
     ],
 )  # fmt: skip
 def test_the_first_fault_ends_it(fault: Exception, kind: type[ImagedError], said: str) -> None:

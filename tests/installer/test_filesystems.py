@@ -36,23 +36,23 @@ class Recorder:
     ("step", "expected"),
     [
         (
-            MakeFilesystem("/dev/sda", 2, Filesystem.EXT4, UUID, "root"),
+            MakeFilesystem("/dev/sda2", Filesystem.EXT4, UUID, "root"),
             ("mkfs.ext4", "-F", "-q", "-U", UUID, "-L", "root", "/dev/sda2"),
         ),
         (
-            MakeFilesystem("/dev/nvme0n1", 2, Filesystem.EXT4, UUID),
+            MakeFilesystem("/dev/nvme0n1p2", Filesystem.EXT4, UUID),
             ("mkfs.ext4", "-F", "-q", "-U", UUID, "/dev/nvme0n1p2"),
         ),
         (
-            MakeFilesystem("/dev/mmcblk0", 1, Filesystem.XFS, UUID, "data"),
+            MakeFilesystem("/dev/mmcblk0p1", Filesystem.XFS, UUID, "data"),
             ("mkfs.xfs", "-f", "-q", "-m", f"uuid={UUID}", "-L", "data", "/dev/mmcblk0p1"),
         ),
         (
-            MakeFilesystem("/dev/vda", 3, Filesystem.BTRFS, UUID, "b"),
+            MakeFilesystem("/dev/vda3", Filesystem.BTRFS, UUID, "b"),
             ("mkfs.btrfs", "-f", "-q", "-U", UUID, "-L", "b", "/dev/vda3"),
         ),
         (
-            MakeFilesystem("/dev/vda", 1, Filesystem.VFAT, "1A2B-3C4D", "ESP"),
+            MakeFilesystem("/dev/vda1", Filesystem.VFAT, "1A2B-3C4D", "ESP"),
             ("mkfs.vfat", "-F", "32", "-i", "1A2B3C4D", "-n", "ESP", "/dev/vda1"),
         ),
     ],
@@ -66,18 +66,18 @@ def test_mkfs(step: MakeFilesystem, expected: tuple[str, ...]) -> None:
 
 def test_ext4_features_follow_the_image() -> None:
     recorder = Recorder()
-    make_filesystem(MakeFilesystem("/dev/sda", 1, Filesystem.EXT4, UUID, config="[defaults]\n"), recorder.run)
+    make_filesystem(MakeFilesystem("/dev/sda1", Filesystem.EXT4, UUID, config="[defaults]\n"), recorder.run)
     assert recorder.configs == ["[defaults]\n"]
     assert recorder.events[0][2:] == ("mkfs.ext4", "-F", "-q", "-U", UUID, "/dev/sda1")
 
 
 def test_swap() -> None:
     recorder = Recorder()
-    make_swap(MakeSwap("/dev/sda", 3, UUID), recorder.run)
+    make_swap(MakeSwap("/dev/sda3", UUID), recorder.run)
     assert recorder.events == [("mkswap", "-f", "-U", UUID, "/dev/sda3")]
 
 
 def test_check_device() -> None:
-    check_device(CheckDevice("/dev/sda", 1, "1a2b-3c4d"), Recorder("1A2B-3C4D\n").run)
+    check_device(CheckDevice("/dev/sda1", "1a2b-3c4d"), Recorder("1A2B-3C4D\n").run)
     with pytest.raises(ImagedError, match=r"/dev/sda1: has the UUID \(none\)"):
-        check_device(CheckDevice("/dev/sda", 1, UUID), Recorder("").run)
+        check_device(CheckDevice("/dev/sda1", UUID), Recorder("").run)

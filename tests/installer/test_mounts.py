@@ -20,10 +20,10 @@ MOUNTINFO = """\
 
 
 def test_argv() -> None:
-    step = Mount("/dev/nvme0n1", 3, Filesystem.EXT4, "/srv", "noatime,nodev")
+    step = Mount("/dev/nvme0n1p3", Filesystem.EXT4, "/srv", "noatime,nodev")
     expected = ("mount", "-t", "ext4", "-o", "noatime,nodev", "/dev/nvme0n1p3", "/target/srv")
     assert argv(step, Path("/target/srv")) == expected
-    bare = Mount("/dev/sda", 1, Filesystem.XFS, "/")
+    bare = Mount("/dev/sda1", Filesystem.XFS, "/")
     assert argv(bare, Path("/target")) == ("mount", "-t", "xfs", "/dev/sda1", "/target")
 
 

@@ -43,10 +43,10 @@ TARGET = Target(
     server="http://10.0.0.1:8080",
     system=System(
         filesystems=(
-            PlannedFilesystem("/dev/nvme0n1", 2, Filesystem.VFAT, "AAAA-BBBB", "/boot/efi", "umask=0077"),
-            PlannedFilesystem("/dev/nvme0n1", 4, Filesystem.EXT4, "11111111-1111-5111-8111-111111111111", "/"),
+            PlannedFilesystem("/dev/nvme0n1p2", Filesystem.VFAT, "AAAA-BBBB", "/boot/efi", "umask=0077"),
+            PlannedFilesystem("/dev/nvme0n1p4", Filesystem.EXT4, "11111111-1111-5111-8111-111111111111", "/"),
         ),
-        swaps=(PlannedSwap("/dev/nvme0n1", 3, "22222222-2222-5222-8222-222222222222"),),
+        swaps=(PlannedSwap("/dev/nvme0n1p3", "22222222-2222-5222-8222-222222222222"),),
         boot_disks=("/dev/nvme0n1",),
     ),
 )
@@ -249,9 +249,12 @@ def test_golden_host_keys_go_before_new_ones_are_made() -> None:
 
 def test_every_promise_has_a_check() -> None:
     steps = checks(TARGET)
-    devices = {(step.number, step.uuid) for step in steps if isinstance(step, CheckDevice)}
+    devices = {(step.device, step.uuid) for step in steps if isinstance(step, CheckDevice)}
     files = {step.path: step for step in steps if isinstance(step, CheckFile)}
-    assert devices == {(2, "AAAA-BBBB"), (3, TARGET.system.swaps[0].uuid), (4, TARGET.system.root.uuid)}
+    assert devices == {
+        ("/dev/nvme0n1p2", "AAAA-BBBB"), ("/dev/nvme0n1p3", TARGET.system.swaps[0].uuid),
+        ("/dev/nvme0n1p4", TARGET.system.root.uuid),
+    }  # fmt: skip
     assert files["/boot/grub/grub.cfg"].contains == TARGET.system.root.uuid
     assert files["/etc/ssh/ssh_host_ed25519_key"].mode == "0600"
     assert {"/boot/grub/i386-pc/core.img", "/boot/efi/EFI/BOOT/BOOTX64.EFI", "/etc/machine-id"} <= set(files)

@@ -9,10 +9,9 @@ from imaged.planning.identity import machine_id
 
 def checks(target: Target) -> tuple[Step, ...]:
     """One step per promise that the fixups made."""
-    steps: list[Step] = [
-        CheckDevice(each.disk, each.number, each.uuid) for each in (*target.system.filesystems, *target.system.spare)
-    ]
-    steps += [CheckDevice(swap.disk, swap.number, swap.uuid) for swap in target.system.swaps]
+    system = target.system
+    steps: list[Step] = [CheckDevice(each.device, each.uuid) for each in (*system.filesystems, *system.spare)]
+    steps += [CheckDevice(each.device, each.uuid) for each in system.swaps]
     steps += [
         CheckFile("/etc/machine-id", "0444", machine_id(target.site, target.node.name)),
         CheckFile("/etc/hostname", "0644", target.node.name),
