@@ -8,6 +8,9 @@ from installer.node.manifest import Entry
 
 # Labels and measurements that the node's own policy gives: taken from the manifest if it has them, else left alone.
 LOCAL_XATTRS = frozenset(("security.selinux", "security.ima", "security.evm", "security.SMACK64"))
+# XFS shows POSIX ACLs a second time, in the form that it has on the disk. Sealing passes over them (imaged.store.seal),
+# and to remove one would remove the ACL.
+ACLS_OF_XFS = frozenset(("trusted.SGI_ACL_FILE", "trusted.SGI_ACL_DEFAULT"))
 _UNSUPPORTED = (errno.ENOTSUP, errno.EOPNOTSUPP)
 
 
@@ -49,7 +52,7 @@ def _xattrs(at: bytes, entry: Entry, follow: bool) -> None:
             return
         raise
     for name in have:
-        if name not in wanted and name not in LOCAL_XATTRS:
+        if name not in wanted and name not in LOCAL_XATTRS and name not in ACLS_OF_XFS:
             os.removexattr(at, name, follow_symlinks=follow)
     for name, value in wanted.items():
         if name not in have or os.getxattr(at, name, follow_symlinks=follow) != value:

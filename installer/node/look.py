@@ -6,6 +6,7 @@ import os
 from typing import Tuple
 
 from installer.node.compare import Look
+from installer.node.dress import ACLS_OF_XFS
 
 _BLOCK = 1 << 20
 _UNSUPPORTED = frozenset((errno.ENOTSUP, errno.EOPNOTSUPP))
@@ -25,7 +26,8 @@ def at(fd: int) -> Look:
             if error.errno in _UNSUPPORTED:
                 return ()
             raise
-        return tuple((os.fsencode(name), os.getxattr(top + path, name, follow_symlinks=False)) for name in names)
+        kept = [name for name in names if name not in ACLS_OF_XFS]
+        return tuple((os.fsencode(name), os.getxattr(top + path, name, follow_symlinks=False)) for name in kept)
 
     def sha256(path: bytes) -> str:
         hashed = hashlib.sha256()

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from imaged.store import seal
 from imaged.store.manifest import format_manifest
 from imaged.store.seal import read_tree
+from installer.node.dress import ACLS_OF_XFS
 from installer.node.errors import Failed, Refused
 from installer.node.fetch import Source
 from installer.node.known import Known
@@ -252,3 +254,16 @@ def test_users_are_merged_and_a_failing_script_fails_the_update(node: Node) -> N
     with pytest.raises(Failed, match="post-update script 10all"):
         node.update(scripts=[{"name": "10all", "content": "#!/bin/sh\nexit 1\n"}])
     assert node.phases[-1] == ("scripts", "failed")
+
+
+def test_what_sealing_passes_over_an_update_does_too(node: Node) -> None:
+    assert seal._TWICE == ACLS_OF_XFS
+    node.update()
+    tool = node.root / "usr/lib/libc.so.6"
+    for name in ACLS_OF_XFS:
+        os.setxattr(tool, name, b"as XFS shows an ACL")
+    assert node.tree()["usr/lib/libc.so.6"] == entries(node.image)["usr/lib/libc.so.6"]
+    assert node.update().actions == ()
+    tool.chmod(0o700)
+    assert [each.verb for each in node.update().actions] == ["attributes"]
+    assert set(os.listxattr(tool)) >= ACLS_OF_XFS, "to remove one would remove the ACL"
