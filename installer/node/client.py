@@ -96,11 +96,13 @@ def _follow(wish: Wish, state: State, server: Server, plan: Plan) -> int:
         _failed(wish, server, plan, Failed("interrupted"))
         raise
     answer = answering.answer(plan["image"], outcome)
-    _print(wish, plan, outcome, answer)
-    if not wish.options.dry_run:
-        server.updated(_told(plan, answer))
-        log.say("done")
-        _reboot(wish, plan, outcome, site)
+    try:
+        if not wish.options.dry_run:
+            log.say("done")
+            server.updated(_told(plan, answer))
+    finally:
+        _print(wish, plan, outcome, answer)
+    _reboot(wish, plan, outcome, site)
     return DONE
 
 
@@ -157,7 +159,7 @@ def _site(wish: Wish, state: State, server: Optional[Server], say: Callable[[str
 
 def _reboot(wish: Wish, plan: Plan, outcome: Outcome, site: Site) -> None:
     """Only for a kernel that waits for it: nobody's work is interrupted for less."""
-    if outcome.reboot and wish.root == "/":
+    if outcome.reboot and wish.root == "/" and not wish.options.dry_run:
         kernel = next(iter(plan.get("kernels", ())), None)
         systemd, kexec = os.path.isdir("/run/systemd/system"), os.path.exists("/sbin/kexec")
         for argv in trial.restart(wish.reboot, kernel, systemd, kexec):

@@ -1,5 +1,7 @@
 """What can go wrong on a node, as people and exit codes are told: what, where, what to do."""
 
+from installer.node.words import readable
+
 DONE, FAILED, USAGE, REFUSED, DRIFT, NO_SERVER = range(6)  # exit codes
 
 
@@ -16,7 +18,7 @@ class Failed(Exception):
 
     def __str__(self) -> str:
         text = "{}: {}".format(self.where, self.what) if self.where else self.what
-        return "{}\n  {}".format(text, self.hint) if self.hint else text
+        return readable("{}\n  {}".format(text, self.hint) if self.hint else text)
 
 
 class BadUsage(Failed):

@@ -1,20 +1,28 @@
 """The command line of a node: arguments read, faults said. Nothing decides here."""
 
 import argparse
+import contextlib
+import io
 import os
 import platform
 import sys
-from typing import List, Optional
+from typing import IO, Callable, ContextManager, Iterator, List, Optional, TextIO
 
 from installer.node import client, verify
 from installer.node.errors import DONE, FAILED, BadUsage, Failed
 from installer.node.update import Options
+from installer.node.words import readable
 
 INTERRUPTED = 130  # 128 + SIGINT
 
 
 def main(argv: Optional[List[str]] = None) -> int:
     """Exit code: 0 done and in step, 1 failed, 2 bad usage, 3 refused by a guard, 4 drift, 5 server not reached."""
+    with _forgiving(sys.stdout, contextlib.redirect_stdout), _forgiving(sys.stderr, contextlib.redirect_stderr):
+        return _main(argv)
+
+
+def _main(argv: Optional[List[str]]) -> int:
     try:
         wanted = _parser().parse_args(argv)
         if not hasattr(wanted, "run"):
@@ -36,9 +44,26 @@ def main(argv: Optional[List[str]] = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader went away, as `| head` does
         return DONE
     except OSError as error:
-        where = "{}: ".format(error.filename) if error.filename else ""
-        sys.stderr.write("imaged: {}{}\n".format(where, error.strerror or error))
+        where = "{}: ".format(os.fsdecode(error.filename)) if isinstance(error.filename, (str, bytes)) else ""
+        sys.stderr.write(readable("imaged: {}{}\n".format(where, error.strerror or error)))
         return FAILED
+
+
+@contextlib.contextmanager
+def _forgiving(stream: TextIO, redirect: Callable[[IO[str]], ContextManager[IO[str]]]) -> Iterator[None]:
+    """Have the stream write what its encoding cannot as ``\\xNN``: in an ASCII locale a path of somebody's must
+    not end an update. (Python 3.6 cannot change a stream that is open.)"""
+    if not hasattr(stream, "buffer"):
+        yield
+        return
+    stream.flush()
+    wrapped = io.TextIOWrapper(stream.buffer, stream.encoding, "backslashreplace", line_buffering=True)
+    try:
+        with redirect(wrapped):
+            yield
+    finally:
+        with contextlib.suppress(BrokenPipeError):
+            wrapped.detach()  # flushes; without it, its end would close what is not its own
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -12,6 +12,7 @@ from typing import Any, Callable, ContextManager, Dict, Iterator, NamedTuple, Op
 from urllib.parse import quote, urlencode, urlparse
 
 from installer.node.errors import Failed, NoServer
+from installer.node.words import local, readable
 
 _TIMEOUT = 60.0  # seconds of silence
 _PAUSES = (
@@ -77,6 +78,7 @@ class Server(object):
 
     def _tell(self, path: str, body: Dict[str, Any], pauses: Tuple[int, ...]) -> None:
         headers = {"Content-Type": "application/json"}
+        body = {key: readable(value) if isinstance(value, str) else value for key, value in body.items()}
         with self._ask(path, json.dumps(body).encode("ascii"), headers, pauses) as answer:
             answer.read()
 
@@ -135,7 +137,7 @@ def _problem(error: urllib.error.HTTPError) -> Failed:
 
 def _object(data: bytes) -> Dict[str, Any]:
     try:
-        found = json.loads(data.decode("utf-8"))
+        found = local(json.loads(data.decode("utf-8")))
     except ValueError:
         found = None
     if not isinstance(found, dict):

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any, Dict, Iterator, Optional
 
 from installer.node.errors import Failed, Refused
+from installer.node.words import local
 
 HOME = "var/lib/imaged"
 
@@ -42,7 +43,7 @@ class State(object):
     def value(self, name: str) -> Optional[Dict[str, Any]]:
         """A JSON object; None where there is none, or none that is whole."""
         try:
-            found = json.loads(self.text(name) or "null")
+            found = local(json.loads(self.text(name) or "null"))
         except ValueError:
             return None
         return found if isinstance(found, dict) else None
