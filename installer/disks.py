@@ -7,8 +7,9 @@ import parted
 
 from imaged.model.errors import Conflict, ImagedError
 from imaged.model.hardware import partition_path
-from imaged.model.layout import Filesystem, Label, Role
+from imaged.model.layout import Label, Role
 from imaged.model.plan import MakeTable, PlannedPartition
+from imaged.model.stack import Filesystem
 from installer.process import Run
 from installer.wipe import clear, edges, extent, held
 

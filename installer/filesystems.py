@@ -3,8 +3,8 @@
 import tempfile
 
 from imaged.model.errors import ImagedError
-from imaged.model.layout import Filesystem
 from imaged.model.plan import CheckDevice, MakeFilesystem, MakeSwap
+from imaged.model.stack import Filesystem
 from installer.process import Run
 
 
@@ -30,6 +30,8 @@ def mkfs(step: MakeFilesystem) -> tuple[str, ...]:
             return ("mkfs.xfs", "-f", "-q", "-m", f"uuid={step.uuid}", *(("-L", label) if label else ()), device)
         case Filesystem.BTRFS:
             return ("mkfs.btrfs", "-f", "-q", "-U", step.uuid, *(("-L", label) if label else ()), device)
+        case Filesystem.F2FS:
+            return ("mkfs.f2fs", "-f", "-q", "-U", step.uuid, *(("-l", label) if label else ()), device)
         case Filesystem.VFAT:
             volume_id = step.uuid.replace("-", "")
             return ("mkfs.vfat", "-F", "32", "-i", volume_id, *(("-n", label) if label else ()), device)

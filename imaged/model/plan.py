@@ -7,7 +7,8 @@ proves that the disk behind a path is still the one with that size and serial be
 from attrs import frozen
 
 from imaged.model.hardware import Disk
-from imaged.model.layout import Filesystem, Label, Role
+from imaged.model.layout import Label, Role
+from imaged.model.stack import Filesystem
 
 
 @frozen

@@ -2,7 +2,8 @@
 
 from attrs import frozen
 
-from imaged.model.layout import Boot, Filesystem
+from imaged.model.layout import Boot
+from imaged.model.stack import Filesystem
 
 
 @frozen

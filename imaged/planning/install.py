@@ -9,7 +9,7 @@ from attrs import frozen
 from imaged.model.codec import to_json
 from imaged.model.hardware import Disk, Inventory, partition_path
 from imaged.model.image import Version
-from imaged.model.layout import BootFirmware, DiskSpec, Filesystem, Layout, Partition, Role
+from imaged.model.layout import BootFirmware, DiskSpec, Layout, Partition, Role
 from imaged.model.node import Node
 from imaged.model.plan import (
     InstallPlan,
@@ -26,6 +26,7 @@ from imaged.model.plan import (
     Unmount,
     WipeDisk,
 )
+from imaged.model.stack import Filesystem
 from imaged.model.system import PlannedFilesystem, PlannedSwap, System
 from imaged.planning.choose import choose
 from imaged.planning.fixups.checks import checks

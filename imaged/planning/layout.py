@@ -50,7 +50,7 @@ def read(data: object, name: str) -> Layout:
     disks = tuple(draft.spec for draft in drafts if draft.spec)
     if file is None or faults:
         raise BadInput("\n  ".join(faults), where=f"layout {name}")
-    return Layout(name, disks, file.boot)
+    return Layout(name, disks, boot=file.boot)
 
 
 def _disk(data: object, at: str, faults: list[str]) -> Draft:

@@ -5,15 +5,16 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from attrs import frozen
 
-from imaged.model.layout import Boot, BootFirmware, DiskSpec, Filesystem, Label, Match, Partition, Role
+from imaged.model.layout import Boot, BootFirmware, DiskSpec, Label, Match, Partition, Role
 from imaged.model.size import MIB, TIB, format_size
+from imaged.model.stack import Filesystem
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,35}")  # a GPT name is 36 UTF-16 units (UEFI 2.10, table 5.6)
 _MOUNT = re.compile(r"/|(/[A-Za-z0-9._+@:-]+)+")
 _OPTIONS = re.compile(r"[!-~]*")
 _CONSOLE = re.compile(r"[A-Za-z][A-Za-z0-9]*(,[0-9]+[noe]?[78]?r?)?")  # kernel-parameters.txt, console=
 _KERNELS_OWN = ("/proc", "/sys", "/dev", "/run")
-_LABEL_BYTES = {Filesystem.EXT4: 16, Filesystem.XFS: 12, Filesystem.BTRFS: 255, Filesystem.VFAT: 11}
+_LABEL_BYTES = {Filesystem.EXT4: 16, Filesystem.XFS: 12, Filesystem.BTRFS: 255, Filesystem.VFAT: 11, Filesystem.F2FS: 255}
 _BARE = (Role.BIOS_GRUB, Role.SWAP)  # roles without filesystem and mount point
 _ONCE = (Role.BIOS_GRUB, Role.ESP, Role.BOOT, Role.ROOT)
 _DROPPABLE = (Role.SWAP, Role.DATA)

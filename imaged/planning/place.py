@@ -4,9 +4,10 @@ from collections.abc import Mapping
 
 from imaged.model.errors import CannotPlan
 from imaged.model.hardware import Disk
-from imaged.model.layout import Cap, DiskSpec, Filesystem, Label, Partition, Role
+from imaged.model.layout import DiskSpec, Label, Partition, Role
 from imaged.model.plan import PlannedPartition
 from imaged.model.size import MIB, format_size
+from imaged.model.stack import Cap, Filesystem
 from imaged.planning.sizes import Demand, Rules, allocate
 
 _SECTORS = (512, 1024, 2048, 4096)  # what both Linux and libparted can make a table on
@@ -114,12 +115,17 @@ def _btrfs(used: int, sector: int) -> tuple[int, int]:
     return 128 * MIB, 544 * MIB + used // 25
 
 
+def _f2fs(used: int, sector: int) -> tuple[int, int]:
+    """mkfs.f2fs wants some 40 MiB; it keeps 5 to 10 % back for its cleaner (overprovision)."""
+    return 64 * MIB, 64 * MIB + used // 10
+
+
 def _vfat(used: int, sector: int) -> tuple[int, int]:
     """FAT32 has at least 65525 clusters, of one sector or more; some firmware reads nothing smaller."""
     return -(-(65525 * sector + MIB) // MIB) * MIB, MIB + used // 50
 
 
-_COSTS = {Filesystem.EXT4: _ext4, Filesystem.XFS: _xfs, Filesystem.BTRFS: _btrfs, Filesystem.VFAT: _vfat}
+_COSTS = {Filesystem.EXT4: _ext4, Filesystem.XFS: _xfs, Filesystem.BTRFS: _btrfs, Filesystem.VFAT: _vfat, Filesystem.F2FS: _f2fs}
 
 
 def _too_narrow(demand: Demand) -> str:

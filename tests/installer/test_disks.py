@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from imaged.model.errors import Conflict, ImagedError
-from imaged.model.layout import Filesystem, Label, Role
+from imaged.model.layout import Label, Role
 from imaged.model.plan import PlannedPartition
 from imaged.model.size import GIB, MIB
+from imaged.model.stack import Filesystem
 from installer.disks import sectors, write_table
 
 P = PlannedPartition

@@ -11,7 +11,7 @@ from attrs import define, field
 from imaged.model.codec import from_json, to_json
 from imaged.model.errors import CommandFailed, Conflict, ImagedError
 from imaged.model.hardware import Disk
-from imaged.model.layout import Filesystem, Label
+from imaged.model.layout import Label
 from imaged.model.plan import (
     CheckDevice,
     CheckFile,
@@ -34,6 +34,7 @@ from imaged.model.plan import (
     WriteFile,
 )
 from imaged.model.report import Report
+from imaged.model.stack import Filesystem
 from installer.console import Console
 from installer.execute import Target, actions, describe, ends_with_reboot, execute, progress_share
 from installer.process import Processes

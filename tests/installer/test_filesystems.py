@@ -7,8 +7,8 @@ import pytest
 from attrs import define, field
 
 from imaged.model.errors import ImagedError
-from imaged.model.layout import Filesystem
 from imaged.model.plan import CheckDevice, MakeFilesystem, MakeSwap
+from imaged.model.stack import Filesystem
 from installer.filesystems import check_device, make_filesystem, make_swap, mkfs
 from installer.process import Completed
 

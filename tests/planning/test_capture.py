@@ -8,7 +8,8 @@ from attrs import evolve
 
 from imaged.model.capture import Block, Golden, GoldenFacts, Mounted, Space, Swap
 from imaged.model.errors import BadInput
-from imaged.model.layout import Filesystem, Role
+from imaged.model.layout import Role
+from imaged.model.stack import Filesystem
 from imaged.planning.capture import Wishes, plan
 from imaged.planning.capture_daemon import script
 from imaged.planning.capture_layout import draft

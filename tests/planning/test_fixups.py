@@ -7,11 +7,11 @@ from attrs import evolve
 
 from imaged.model.hardware import Bus, Disk, Firmware, Inventory, Nic
 from imaged.model.image import ImageFacts, Kernel
-from imaged.model.layout import Filesystem
 from imaged.model.names import ImageRef
 from imaged.model.net import Mac
 from imaged.model.node import Node
 from imaged.model.plan import CheckDevice, CheckFile, KeepSecret, MakeLink, RemovePath, RunInTarget, WriteFile
+from imaged.model.stack import Filesystem
 from imaged.model.system import PlannedFilesystem, PlannedSwap, System
 from imaged.planning.fixups.boot import grub, initramfs, kernel_command_line, remember_install_disk
 from imaged.planning.fixups.checks import checks

@@ -11,21 +11,9 @@ from hypothesis import strategies as st
 from imaged.model.errors import BadInput, CannotPlan
 from imaged.model.hardware import Bus, Firmware, Inventory
 from imaged.model.image import ImageFacts, Kernel
-from imaged.model.layout import (
-    Boot,
-    BootFirmware,
-    Cap,
-    DiskSpec,
-    Filesystem,
-    Label,
-    Layout,
-    Match,
-    Partition,
-    Pick,
-    Role,
-    SizeSpec,
-)
+from imaged.model.layout import Boot, BootFirmware, DiskSpec, Label, Layout, Match, Partition, Pick, Role
 from imaged.model.size import GIB, MIB, Bytes, SizeBounds
+from imaged.model.stack import Cap, Filesystem, SizeSpec
 from imaged.planning.layout import check, read
 from imaged.store import yamlfile
 
@@ -50,9 +38,9 @@ def test_the_shipped_one_disk_layout() -> None:
                 "os",
                 (
                     Partition("bios", Role.BIOS_GRUB, _exactly(MIB)),
-                    Partition("esp", Role.ESP, _exactly(512 * MIB), 0, Filesystem.VFAT, "/boot/efi", "umask=0077"),
+                    Partition("esp", Role.ESP, _exactly(512 * MIB), 0, fs=Filesystem.VFAT, mount="/boot/efi", options="umask=0077"),
                     Partition("swap", Role.SWAP, SizeSpec(Bytes(256 * MIB), Bytes(16 * GIB), 1, Cap.RAM), 10),
-                    Partition("root", Role.ROOT, SizeSpec(Bytes(2 * GIB), None, 8), 0, Filesystem.EXT4, "/"),
+                    Partition("root", Role.ROOT, SizeSpec(Bytes(2 * GIB), None, 8), 0, fs=Filesystem.EXT4, mount="/"),
                 ),
                 (Match(bus=any_disk, size=SizeBounds(4 * GIB), pick=Pick.SMALLEST),),
             ),

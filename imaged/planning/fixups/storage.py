@@ -1,7 +1,7 @@
 """Files that name disks: fstab(5) and what resumes from swap."""
 
-from imaged.model.layout import Filesystem
 from imaged.model.plan import Step, WriteFile
+from imaged.model.stack import Filesystem
 from imaged.model.system import PlannedFilesystem
 from imaged.planning.fixups.target import Target
 
