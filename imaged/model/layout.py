@@ -98,7 +98,7 @@ class Count:
 
 
 class Wipe(Enum):
-    """What becomes of the rest of a disk. ``none``: its table and every partition that the layout does not name stay."""
+    """What becomes of the rest of a disk. ``none``: its table and partitions that the layout does not name stay."""
 
     ALL = "all"
     NONE = "none"

@@ -14,7 +14,9 @@ _MOUNT = re.compile(r"/|(/[A-Za-z0-9._+@:-]+)+")
 _OPTIONS = re.compile(r"[!-~]*")
 _CONSOLE = re.compile(r"[A-Za-z][A-Za-z0-9]*(,[0-9]+[noe]?[78]?r?)?")  # kernel-parameters.txt, console=
 _KERNELS_OWN = ("/proc", "/sys", "/dev", "/run")
-_LABEL_BYTES = {Filesystem.EXT4: 16, Filesystem.XFS: 12, Filesystem.BTRFS: 255, Filesystem.VFAT: 11, Filesystem.F2FS: 255}
+_LABEL_BYTES = {
+    Filesystem.EXT4: 16, Filesystem.XFS: 12, Filesystem.BTRFS: 255, Filesystem.VFAT: 11, Filesystem.F2FS: 255,
+}  # fmt: skip
 _BARE = (Role.BIOS_GRUB, Role.SWAP)  # roles without filesystem and mount point
 _ONCE = (Role.BIOS_GRUB, Role.ESP, Role.BOOT, Role.ROOT)
 _DROPPABLE = (Role.SWAP, Role.DATA)

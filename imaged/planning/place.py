@@ -125,7 +125,10 @@ def _vfat(used: int, sector: int) -> tuple[int, int]:
     return -(-(65525 * sector + MIB) // MIB) * MIB, MIB + used // 50
 
 
-_COSTS = {Filesystem.EXT4: _ext4, Filesystem.XFS: _xfs, Filesystem.BTRFS: _btrfs, Filesystem.VFAT: _vfat, Filesystem.F2FS: _f2fs}
+_COSTS = {
+    Filesystem.EXT4: _ext4, Filesystem.XFS: _xfs, Filesystem.BTRFS: _btrfs, Filesystem.VFAT: _vfat,
+    Filesystem.F2FS: _f2fs,
+}  # fmt: skip
 
 
 def _too_narrow(demand: Demand) -> str:
