@@ -39,9 +39,13 @@ def test_the_shipped_one_disk_layout() -> None:
                 (
                     Partition("bios", Role.BIOS_GRUB, _exactly(MIB)),
                     Partition(
-                        "esp", Role.ESP, _exactly(512 * MIB),
-                        fs=Filesystem.VFAT, mount="/boot/efi", options="umask=0077",
-                    ),  # fmt: skip
+                        "esp",
+                        Role.ESP,
+                        _exactly(512 * MIB),
+                        fs=Filesystem.VFAT,
+                        mount="/boot/efi",
+                        options="umask=0077",
+                    ),
                     Partition("swap", Role.SWAP, SizeSpec(Bytes(256 * MIB), Bytes(16 * GIB), 1, Cap.RAM), 10),
                     Partition("root", Role.ROOT, SizeSpec(Bytes(2 * GIB), None, 8), 0, fs=Filesystem.EXT4, mount="/"),
                 ),
