@@ -198,7 +198,9 @@ def test_any_layout_on_any_disk_lies_well_or_is_refused(
     position = grain
     for number, each in enumerate(planned, 1):
         partition = asked[each.name]
-        floor, _ = floor_of(partition, needs.get(partition.mount, 0), disk.logical_sector)
+        floor, _ = floor_of(
+            partition.fs, needs.get(partition.mount, 0), disk.logical_sector, swap=partition.role is Role.SWAP
+        )
         assert each.number == number
         assert each.start == position
         assert each.start % grain == 0 and each.size % grain == 0
@@ -222,8 +224,7 @@ def _grows(partition: Partition) -> bool:
 @pytest.mark.skipif(not shutil.which("mke2fs"), reason="mke2fs is not installed")
 def test_the_floor_of_ext4_holds_what_it_shall(used: int, tmp_path: Path) -> None:
     """mke2fs itself on a sparse file: what it leaves free is at least the image and 15 %."""
-    root = Partition("root", Role.ROOT, _size(), 0, fs=Filesystem.EXT4, mount="/")
-    floor, _ = floor_of(root, used, 512)
+    floor, _ = floor_of(Filesystem.EXT4, used, 512)
     image = tmp_path / "fs"
     image.touch()
     os.truncate(image, floor)
