@@ -262,6 +262,23 @@ class Rehearsal:
         """Run a command on the installed node as root. Raises CommandFailed while nobody answers."""
         return process.run(self.login(name, shlex.join(command)), timeout=timeout, check=check)
 
+    def boot_id(self, name: str) -> str:
+        """Which start of the installed node's system this is: another one after each reboot (random(4))."""
+        return self.ssh(name, "cat", "/proc/sys/kernel/random/boot_id").output.strip()
+
+    def wait_restart(self, name: str, before: str, *, timeout: float = 900) -> None:
+        """Until the node has started anew since its boot id was ``before``, and all that starts with it has."""
+
+        def again() -> bool:
+            self._refuse_dead(name)
+            try:
+                return self.boot_id(name) != before
+            except CommandFailed:
+                return False
+
+        self._until(again, timeout, f"{name} to start again", tail=lambda: self._tail(name))
+        self.ssh(name, "systemctl", "is-system-running", "--wait", timeout=timeout, check=False)
+
     def ssh_host_name(self, name: str, *, timeout: float = _SSH_STARTS) -> str:
         """What the node calls itself when asked by ssh; waits until its sshd answers."""
         answers: list[str] = []
