@@ -24,11 +24,12 @@ from imaged.model.report import Status
 from imaged.model.settings import Settings
 from imaged.planning.layout import read as read_layout
 from imaged.process import Completed
+from imaged.qemu.accel import accelerator
+from imaged.qemu.options import Accel
 from imaged.rehearsal import namespace, phases
-from imaged.rehearsal.accel import accelerator
 from imaged.rehearsal.daemon import Daemon, rehearsal_settings
 from imaged.rehearsal.guest import Guest
-from imaged.rehearsal.machine import Accel, MachineSpec, identity
+from imaged.rehearsal.machine import MachineSpec, identity
 from imaged.rehearsal.namespace import PrivateNetwork
 from imaged.rehearsal.phases import Facts, Outcome
 from imaged.rehearsal.scratch import Scratch
