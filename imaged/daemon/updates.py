@@ -106,17 +106,32 @@ class Updates:
         if len(self._known) >= _MOST_KNOWN:
             self._known = {}
         self._known[holder.name, to] = (inputs, plan.serial)
+        self._remember(node, plan, layers)
+        if plan.serial == serial:
+            return None
+        if not look:
+            self._begin(holder.name, plan, holder.updating)
+        return plan
+
+    def begin(self, name: str, to: int | None = None) -> UpdatePlan:
+        """As ``answer_plan``, for an update that the server itself drives, of whatever serial the node is."""
+        node = self._nodes.get(name)
+        layers = self._layers.generation(name, node.image.image)
+        plan = self.plan(node, to)
+        self._remember(node, plan, layers)
+        self._begin(name, plan, None)
+        return plan
+
+    def _remember(self, node: Node, plan: UpdatePlan, layers: object) -> None:
+        """What the plan was made from, for those who only want to know whether it still holds."""
         given = str(planned(plan.serial, node, self._nodes.fact(node.name, "plan_hash"), layers))
         if self._nodes.fact(node.name, "planned") != given:
             self._nodes.keep(node.name, planned=given)
-        if plan.serial == serial:
-            return None
-        if look:
-            return plan
-        if holder.updating != plan.image:
-            self._nodes.keep(holder.name, updating=plan.image)
-        self._nodes.clear_reports(holder.name)  # the log starts empty with each update
-        return plan
+
+    def _begin(self, name: str, plan: UpdatePlan, updating: str | None) -> None:
+        if updating != plan.image:
+            self._nodes.keep(name, updating=plan.image)
+        self._nodes.clear_reports(name)  # the log starts empty with each update
 
     def plan(self, node: Node, to: int | None = None) -> UpdatePlan:
         """The plan that would be given; nothing is stored. Raises as ``answer_plan``."""
