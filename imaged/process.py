@@ -5,8 +5,9 @@ import shlex
 import signal
 import subprocess
 import sys
+import tempfile
 import termios
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -95,6 +96,45 @@ def stream(
     return child.returncode
 
 
+def feed(argv: Sequence[str], chunks: Iterable[bytes], *, env: Mapping[str, str] | None = None) -> str:
+    """Run ``argv`` with ``chunks`` as its input; returns what it printed (both streams).
+
+    Raises CommandFailed when it cannot start, ends with anything but 0, or ends before it has read everything. When
+    ``chunks`` raises, the child is ended first.
+    """
+    whole = False
+    with tempfile.TemporaryFile() as output:
+        try:
+            child = subprocess.Popen(
+                tuple(argv), stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT, env=_environment(env)
+            )
+        except FileNotFoundError:
+            raise CommandFailed(
+                f"{argv[0]} is not installed", hint=f"Install the package that has {argv[0]}."
+            ) from None
+        assert child.stdin is not None
+        try:
+            with suppress(BrokenPipeError):  # it has ended, and says why itself
+                for chunk in chunks:
+                    child.stdin.write(chunk)
+                child.stdin.close()
+                whole = True
+        except BaseException:
+            _end(child)
+            raise
+        finally:
+            with suppress(BrokenPipeError):
+                child.stdin.close()
+            child.wait()
+        output.seek(0)
+        said = output.read().decode(errors="replace")
+    if child.returncode:
+        raise failure(argv, child.returncode, said)
+    if not whole:
+        raise CommandFailed("ended before it had read everything", where=shlex.join(argv))
+    return said
+
+
 def start(argv: Sequence[str], *, output: Path, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
     """Start ``argv`` and leave it running; both of its streams are appended to ``output``.
 
@@ -149,7 +189,7 @@ def _kept_terminal() -> Iterator[None]:
             signal.signal(each, handler)
 
 
-def _end(child: subprocess.Popen[str]) -> None:
+def _end(child: subprocess.Popen[str] | subprocess.Popen[bytes]) -> None:
     """Ask, then insist: unshare(1) for one holds SIGTERM back while its own child runs."""
     child.terminate()
     try:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from imaged.cli.context import Context
+from imaged.cli.ending import cleared_away
 from imaged.model.errors import Denied
 from imaged.model.names import DEFAULT_CHANNEL, channel_name, image_name
 from imaged.model.recipe import LOCKED, Recipe
@@ -45,7 +46,12 @@ def command(
         raise Denied("only root can build an image: its files belong to many users", hint="Run it with sudo.")
     os.umask(0o022)  # the bootstraps, and programs in the tree, make directories that everybody must enter
     images = Images(context.state.images)
-    with images.working(wanted.name) as working, _log(context.state.logs, wanted.name) as log, _Phases() as phases:
+    with (
+        cleared_away(),
+        images.working(wanted.name) as working,
+        _log(context.state.logs, wanted.name) as log,
+        _Phases() as phases,
+    ):
         warnings = bootstrap.fill(wanted, Tree(working.tree), phases, log)
         phases.begin("seal")
         origin = f"{wanted.tool.value} {wanted.suite}"

@@ -1,10 +1,12 @@
 """``imaged cpimage``: a new image that begins as a copy of a version."""
 
+import os
+
 import click
 
-from imaged import process
 from imaged.cli.context import Context
-from imaged.model.errors import Conflict
+from imaged.cli.ending import cleared_away
+from imaged.model.errors import Conflict, Denied
 from imaged.model.names import DEFAULT_CHANNEL, ImageRef, image_name
 from imaged.store.images import Images
 
@@ -14,13 +16,17 @@ from imaged.store.images import Images
 @click.argument("target", metavar="NAME")
 @click.pass_obj
 def command(context: Context, source: str, target: str) -> None:
-    """Make the image NAME from one version of another. Storage is shared where the filesystem can."""
+    """Make the image NAME from one version of another. Storage is shared where the filesystem can (btrfs, XFS)."""
     images = Images(context.state.images)
     version = images.resolve(ImageRef.parse(source))
-    if images.versions(image_name(target)):
+    if images.numbers(image_name(target)):
         raise Conflict(f"there is an image {target!r} already", hint="Choose another name, or remove it first.")
-    with images.working(target) as working:
-        process.run(("cp", "-a", "--reflink=auto", f"{images.tree(version)}/.", str(working.tree)))
-        made = images.seal(working, origin=f"copy of {version.ref}: {version.origin}", recipe=version.recipe)
-    images.publish(made, DEFAULT_CHANNEL)
+    if os.geteuid() != 0:
+        raise Denied("only root can make an image: its files belong to many users", hint="Run it with sudo.")
+    with cleared_away():
+        click.echo("Copying ...", err=True)
+        with images.working(target, copy_of=version) as working:
+            origin = f"copy of {version.ref}: {version.origin}"
+            made = images.seal(working, origin=origin, recipe=version.recipe, base=version, exactly=True)
+        images.publish(made, DEFAULT_CHANNEL)
     click.echo(f"{made.ref} is {DEFAULT_CHANNEL} now, a copy of {version.ref}")

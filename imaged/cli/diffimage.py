@@ -10,8 +10,9 @@ from imaged.model.names import ImageRef
 from imaged.store import changes
 from imaged.store.images import Images
 from imaged.store.manifest import Entry
+from imaged.store.shown import shown
 
-_DIFFERENT = 1  # exit code, as diff(1); errors have those of model/errors.py and say so
+_DIFFERENT = 1  # exit code, as diff(1); no error here is as general as to have 1 itself
 
 
 @click.command("diffimage")
@@ -22,11 +23,11 @@ _DIFFERENT = 1  # exit code, as diff(1); errors have those of model/errors.py an
 def command(context: Context, old: str, new: str, as_json: bool) -> int:
     """Show what version B (IMAGE@VERSION, IMAGE@CHANNEL) has added, changed and deleted since A.
 
-    Exit code 0: the same; 1: different.
+    Exit code 0: the same; 1: different; 2 and more: an error.
     """
     images = Images(context.state.images)
     one, other = (images.resolve(ImageRef.parse(text)) for text in (old, new))
-    found = different(images.entries(one), images.entries(other))
+    found = different(images.entries(one), images.entries(other)) if one != other else []
     if as_json:
         rows = [{"path": f"/{path}", "change": change, "what": list(what)} for change, path, what in found]
         click.echo(json.dumps({"from": one.ref, "to": other.ref, "changes": rows}))
@@ -53,8 +54,6 @@ def _show(one: Version, other: Version, found: list[tuple[str, str, tuple[str, .
         if rows:
             click.echo(f"{change} ({len(rows)})")
         for path, what in rows:
-            click.echo(
-                f"  /{path.encode('utf-8', 'surrogateescape').decode('utf-8', 'backslashreplace')}  ({', '.join(what)})"
-            )
+            click.echo(f"  {shown(f'/{path}')}  ({', '.join(what)})")
     if not found:
         click.echo(f"{one.ref} and {other.ref} are the same")

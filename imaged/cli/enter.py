@@ -17,10 +17,11 @@ from imaged.origins import chroot
 from imaged.planning.build import unfit
 from imaged.planning.clean import CLEAN
 from imaged.planning.leaving import After, leave
-from imaged.store import changes, edit, edits, facts, seal
+from imaged.store import changes, copies, edit, edits, facts, seal
 from imaged.store.changes import Changes
 from imaged.store.edits import Copy
 from imaged.store.images import Images
+from imaged.store.shown import shown
 from imaged.store.tree import Tree
 
 _SHOWN = 5  # paths of each kind
@@ -88,12 +89,8 @@ class _Order:
 
 
 def _duplicate(tree: Path, at: Path) -> None:
-    """A second or so where files can share blocks (btrfs, xfs); a whole copy, never hard links, elsewhere.
-
-    It ends with us: the next one must not meet it.
-    """
     _say("Copying ...")
-    process.run(("setpriv", "--pdeathsig", "KILL", "cp", "--archive", "--reflink=auto", str(tree), str(at)))
+    copies.duplicate(tree, at)
 
 
 def _introduction(copy: Copy, wanted: Version) -> str:
@@ -150,7 +147,7 @@ def _seal(images: Images, copy: Copy, order: _Order) -> None:
         channel = channel or _channel()
     origin = f"edit of {base.ref} by {_user()}" + (f": {message}" if message else "")
     _say("Sealing ...")
-    version = images.seal(working, origin=origin)
+    version = images.seal(working, origin=origin, base=base)
     _say(f"Sealed {version.ref}.")
     if channel:
         images.publish(version, channel)
@@ -172,7 +169,7 @@ def _show(base: Version, different: Changes) -> None:
     _say(f"Since {base.ref}: {counts}.")
     for sign, paths in kinds:
         for path in paths[:_SHOWN]:
-            _say(f"  {sign} /{path}")
+            _say(f"  {sign} {shown(f'/{path}')}")
         if len(paths) > _SHOWN:
             _say(f"  {sign} and {len(paths) - _SHOWN} more")
 

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from imaged.cli.context import Context
+from imaged.cli.ending import cleared_away
 from imaged.model.capture import Golden, GoldenFacts
 from imaged.model.codec import to_plain
 from imaged.model.errors import BadInput, Denied, ImagedError
@@ -29,6 +30,7 @@ from imaged.planning.capture_show import changing_text, dry_run_text
 from imaged.planning.excludes import ALWAYS, DEFAULT, Kind
 from imaged.planning.rsync_filter import admin_rule, admin_rules
 from imaged.store import durable
+from imaged.store.damage import Damaged
 from imaged.store.images import Images, Working
 from imaged.store.tree import Tree
 
@@ -84,7 +86,12 @@ def command(
         raise Denied("only root can make an image: its files belong to many users", hint="Run it with sudo.")
     os.umask(0o022)
     images = Images(context.state.images)
-    with _log(context.state.logs, name) as log, _explained(log), origin.reach(golden, _noting(log)) as client:
+    with (
+        cleared_away(),
+        _log(context.state.logs, name) as log,
+        _explained(log),
+        origin.reach(golden, _noting(log)) as client,
+    ):
         facts = client.facts()
         captured = plan(facts, wishes)
         last = images.versions(name)[-1:]
@@ -144,13 +151,25 @@ def _capture(
     with images.working(name, resume=True) as working, _Progress(0 if last else captured.inodes) as progress:
         if working.resumed:
             click.echo("An interrupted capture goes on: what is here already is not moved again.", err=True)
-        took = client.capture(captured, working, last, Watch(progress.begin, progress.moved))
-        origin.finish(Tree(working.tree))
-        _record(working, client.golden, facts, captured)
-        progress.begin("seal")
-        version = images.seal(
-            working, origin=f"capture of {facts.hostname} ({client.golden})", on_hashed=progress.hashed
-        )
+        watch = Watch(progress.begin, progress.moved)
+        took = client.capture(captured, working, last, watch)
+
+        def sealed() -> Version:
+            origin.finish(Tree(working.tree))
+            _record(working, client.golden, facts, captured)
+            progress.begin("seal")
+            said = f"capture of {facts.hostname} ({client.golden})"
+            return images.seal(working, origin=said, on_hashed=progress.hashed)
+
+        try:
+            version = sealed()
+        except Damaged as error:  # what is unchanged there was taken from the last version, where a disk has changed it
+            client.note(f"{error}")
+            click.echo(f"Taken from the golden client again: {error.what}.", err=True)
+            for path in error.paths:
+                (working.tree / path).unlink()
+            took = client.capture(captured, working, None, watch)
+            version = sealed()
     return version, took
 
 

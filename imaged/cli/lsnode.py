@@ -15,10 +15,12 @@ from imaged.model.machine import Machine
 from imaged.model.names import ImageRef
 from imaged.model.node import Node
 from imaged.model.update import Drift, Updated
-from imaged.planning.standing import drifted, in_step, trouble
+from imaged.planning.standing import Planned, drifted, in_step, planned, trouble
 from imaged.store.database import open_database
+from imaged.store.groups import Groups
 from imaged.store.images import Images
 from imaged.store.nodes import Nodes
+from imaged.store.overrides import Overrides
 
 _WIDE = 1000  # columns: a name cut short helps nobody, so a narrow terminal breaks the lines instead
 
@@ -29,14 +31,16 @@ _WIDE = 1000  # columns: a name cut short helps nobody, so a narrow terminal bre
 @click.pass_obj
 def command(context: Context, names: tuple[str, ...], as_json: bool) -> None:
     """List NODEs (all without a name), and machines that network-booted but are no node yet."""
-    store = Nodes(open_database(context.state.database))
+    engine = open_database(context.state.database)
+    store = Nodes(engine)
     nodes = tuple(store.get(name) for name in names) if names else store.all()
     machines = () if names else store.discovered()
     if as_json:
         plain = [{**to_plain(node), **_known(store, node.name)} for node in nodes]
         click.echo(json.dumps({"nodes": plain, "discovered": to_plain(machines)}, indent=2))
     elif nodes or machines:
-        _show(store, Images(context.state.images), nodes, machines)
+        now = _Now(store, Groups(engine), Overrides(context.state))
+        _show(store, Images(context.state.images), nodes, machines, now)
     else:
         click.echo("No nodes yet. `imaged addnode NAME --mac MAC --image IMAGE` defines one.")
 
@@ -48,7 +52,20 @@ def _known(store: Nodes, name: str) -> dict[str, Any]:
     return plain | {key: json.loads(facts[key]) if facts[key] else None for key in ("updated", "drift")}
 
 
-def _show(store: Nodes, images: Images, nodes: tuple[Node, ...], machines: tuple[Machine, ...]) -> None:
+class _Now:
+    """What a plan for each node would be made from now."""
+
+    def __init__(self, store: Nodes, groups: Groups, overrides: Overrides) -> None:
+        self._store, self._groups, self._overrides = store, groups, overrides
+
+    def of(self, node: Node, facts: dict[str, Any]) -> Planned:
+        """With the serial that the node is at."""
+        groups = self._groups.of(node.name)
+        layers = groups, self._overrides.generation(node.name, node.image.image, groups)
+        return planned(facts["serial"] or "", node, facts["plan_hash"], layers)
+
+
+def _show(store: Nodes, images: Images, nodes: tuple[Node, ...], machines: tuple[Machine, ...], now: _Now) -> None:
     console = Console(width=_WIDE)
     if nodes:
         titles = ("node", "state", "next boot", "image", "on disk", "in step", "drift", "layout", "address", "mac")
@@ -60,7 +77,9 @@ def _show(store: Nodes, images: Images, nodes: tuple[Node, ...], machines: tuple
             installed = facts["installed"] or ""
             updated = from_json(facts["updated"], Updated) if facts["updated"] else None
             drift = from_json(facts["drift"], Drift) if facts["drift"] else None
-            cells = (str(node.image), installed or "-", in_step(installed, wanted[node.image], updated), drifted(drift))
+            given = Planned.read(facts["planned"])
+            standing = in_step(installed, wanted[node.image], updated, given, now.of(node, facts))
+            cells = (str(node.image), installed or "-", standing, drifted(drift))
             place = (node.layout, str(node.address or "-"), " ".join(map(str, node.macs)))
             table.add_row(node.name, node.state.value, node.action.value, *cells, *place)
             reasons += [f"{node.name}: {reason}" for reason in (node.reason, trouble(updated)) if reason]

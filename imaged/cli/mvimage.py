@@ -3,11 +3,11 @@
 import click
 
 from imaged.cli.context import Context
-from imaged.model.errors import Conflict
+from imaged.model.errors import Conflict, NotFound
 from imaged.model.names import image_name
 from imaged.store.database import open_database
 from imaged.store.images import Images
-from imaged.store.usage import users
+from imaged.store.usage import followers
 
 
 @click.command("mvimage")
@@ -15,11 +15,21 @@ from imaged.store.usage import users
 @click.argument("target", metavar="NEW")
 @click.pass_obj
 def command(context: Context, name: str, target: str) -> None:
-    """Rename the image NAME to NEW, with its versions and channels. Refused while a node uses it."""
+    """Rename the image NAME to NEW, with its versions and channels. Refused while a node uses it.
+
+    Overrides of the image and a disk layout that is called as it is keep their names.
+    """
     images = Images(context.state.images)
-    by = users(open_database(context.state.database), images)
-    words = sorted({word for ref, nodes in by.items() if ref.partition("@")[0] == name for word in nodes})
-    if words:
-        raise Conflict(f"is used by {', '.join(words)}", where=name, hint="Give these nodes another image first.")
-    images.rename(image_name(name), target)
+    image_name(target)
+    if not images.numbers(name):
+        raise NotFound(f"there is no image {name!r}", hint="`imaged lsimage` shows the images there are.")
+    engine = open_database(context.state.database)
+    for each in (name, target):  # a node that waits for an image of the new name must not be given this one
+        if nodes := followers(engine, each):
+            hint = "Give these nodes another image first."
+            raise Conflict(f"is used by {', '.join(nodes)}", where=each, hint=hint)
+    images.rename(name, target)
     click.echo(f"{name} is {target} now")
+    for kept in (context.state.root / "overrides/image" / name, context.state.layouts / f"{name}.yaml"):
+        if kept.exists():
+            click.echo(f"{kept} keeps its name; `mv` it if it belongs to {target}.", err=True)

@@ -5,29 +5,20 @@ import shlex
 from typing import Any
 
 import click
-from attrs import frozen
 from rich.console import Console
 
-from imaged.cli import reach
+from imaged.cli import plain, reach
 from imaged.cli.context import Context
 from imaged.model.codec import to_plain
 from imaged.model.errors import BadInput, ImagedError
-from imaged.planning.answers import DONE, REFUSED, UpdateAnswer, counts, read_update, why_not
+from imaged.planning.answers import DONE, NOT_FOUND, REFUSED, Heard, counts, read_update, why_not
+from imaged.planning.plain import NOT_DONE
 from imaged.planning.rollout import Rollout, Standing, allowed_failures, equal_groups
 from imaged.remote.fanout import Answer, fan_out
 from imaged.store.database import open_database
 from imaged.store.nodes import Nodes
 
 _SHOWN = 20  # paths of each kind, without --all
-
-
-@frozen
-class _Heard:
-    """A node's answer, understood: ``answer`` is None when there is none, ``fault`` says why or what is wrong."""
-
-    node: str
-    answer: UpdateAnswer | None
-    fault: str
 
 
 @click.command("updateclient")
@@ -41,13 +32,16 @@ class _Heard:
 @click.option("--to", "version", type=click.IntRange(1), help="This version of each node's image, also an older one.")
 @click.option("--reboot", type=click.Choice(("never", "kexec", "cold")), default="never", show_default=True)
 @click.option("--yes", is_flag=True, help="Also if a guard would stop it (many deletions, another distribution).")
+@click.option("--plain", "agentless", is_flag=True, help="For nodes without our agent or Python: a shell and rsync.")
 @click.option("--canary", "canaries", type=click.IntRange(0), default=0, help="So many nodes go first, alone.")
 @click.option("--max-failures", default="", metavar="N|N%", help="Begin no more nodes once more than these failed.")
 @click.option("--all", "everything", is_flag=True, help="With --dry-run: every path, not the first of each kind.")
 @click.option("--json", "as_json", is_flag=True, help="Everything, for programs.")
 @reach.options
 @click.pass_obj
-def command(context: Context, /, nodes: tuple[str, ...], everything: bool, as_json: bool, **given: Any) -> None:
+def command(
+    context: Context, /, nodes: tuple[str, ...], everything: bool, as_json: bool, agentless: bool, **given: Any
+) -> None:
     """Bring NODES (node01, node[01-64], ...) into step with the version that their image's channel means now.
 
     Each node compares its own tree with the version's manifest and fetches exactly what differs. What makes a node
@@ -61,16 +55,22 @@ def command(context: Context, /, nodes: tuple[str, ...], everything: bool, as_js
         allowed_failures(given.pop("max_failures"), len(wanted)),
     )  # fmt: skip
     console = Console(stderr=True, highlight=False)
-    heard: list[_Heard] = []
+    heard: list[Heard] = []
 
-    def hear(answer: Answer) -> None:
-        heard.append(understood(answer))
+    def hear(answer: Heard) -> None:
+        heard.append(answer)
         if not as_json and not given["dry_run"]:
             console.print(f"{answer.node}: {said(heard[-1])}", markup=False, soft_wrap=True)
 
     with reach.ssh_config(engine, wanted, how) as config:
-        line = shlex.join((reach.AGENT, "updateclient", "--json", *arguments(**given)))
-        fan_out(rollout, line, config, timeout=how.timeout, on_answer=hear)
+        if agentless:
+            console.print(NOT_DONE, markup=False)
+            plain.Updating(context, plain.wish(context, given), given["version"]).run(
+                rollout, config, how.timeout, hear
+            )
+        else:
+            line = shlex.join((reach.AGENT, "updateclient", "--json", *arguments(**given)))
+            fan_out(rollout, line, config, timeout=how.timeout, on_answer=lambda answer: hear(understood(answer)))
     if as_json:
         click.echo(json.dumps({each.node: {"fault": each.fault, "answer": to_plain(each.answer)} for each in heard}))
     elif given["dry_run"]:
@@ -102,19 +102,20 @@ def arguments(
     )
 
 
-def understood(answer: Answer) -> _Heard:
+def understood(answer: Answer) -> Heard:
     """What a node's words mean. Pure."""
     try:
         update = read_update(answer.output)
     except BadInput as error:
-        return _Heard(answer.node, None, why_not(answer.code, answer.errors) if answer.code else error.what)
+        why = why_not(answer.code, answer.errors) if answer.code else error.what
+        return Heard(answer.node, None, f"{why}; --plain does without" if answer.code in NOT_FOUND else why)
     if answer.code == DONE:
-        return _Heard(answer.node, update, "")
+        return Heard(answer.node, update, "")
     word = "refused" if answer.code == REFUSED else "failed"
-    return _Heard(answer.node, update, f"{word}: {update.message or why_not(answer.code, answer.errors)}")
+    return Heard(answer.node, update, f"{word}: {update.message or why_not(answer.code, answer.errors)}")
 
 
-def said(heard: _Heard) -> str:
+def said(heard: Heard) -> str:
     """One node's update in a line. Pure."""
     if heard.fault or heard.answer is None:
         return heard.fault
@@ -122,7 +123,7 @@ def said(heard: _Heard) -> str:
     return f"{heard.answer.image}, {counts(heard.answer)}{reboot}"
 
 
-def proposal(heard: _Heard, everything: bool) -> str:
+def proposal(heard: Heard, everything: bool) -> str:
     """What a node would do, for people: counts, then paths by kind. Pure."""
     if heard.answer is None or (heard.fault and not heard.answer.changes):
         return heard.fault

@@ -116,13 +116,17 @@ class NodeApi:
 
     @app.route("/v1/update", methods=["GET"])
     async def update(self, request: Request) -> str | None:
-        """Is this node in step? ``?serial=`` of its last update, ``&to=`` a version of its image: 204, or the plan."""
+        """Is this node in step? ``?serial=`` of its last update, ``&to=`` a version of its image: 204, or the plan.
+
+        ``&look=1``: it only wants to see the plan, and will fetch no contents.
+        """
         secret, serial, to = _secret(request), _argument(request, "serial"), _number(_argument(request, "to"))
         updates = self._provisioning.updates
         if updates.in_step(secret, serial, to):
             request.setResponseCode(204)
             return None
-        plan = await deferToThread(updates.answer_plan, secret, serial, to)
+        look = _argument(request, "look") == "1"
+        plan = await deferToThread(updates.answer_plan, secret, serial, to, look=look)
         if plan is None:
             request.setResponseCode(204)
             return None

@@ -16,6 +16,7 @@ from imaged.model.system import System
 from imaged.model.transfer import Module
 from imaged.model.update import Drift, Outcome, Updated, UpdatePlan
 from imaged.planning.install import Site
+from imaged.planning.standing import planned
 from imaged.planning.update import Layers, plan_update
 from imaged.store.deltas import Deltas, Manifest, Served
 from imaged.store.images import Images
@@ -23,7 +24,7 @@ from imaged.store.nodes import Holder, Nodes
 
 RUNNING: Final = frozenset((NodeState.INSTALLED, NodeState.READY))
 NEVER_UPDATED: Final[dict[str, Any]] = dict.fromkeys(
-    ("updating", "serial", "updated", "updated_at", "drift", "drift_at")
+    ("updating", "serial", "planned", "updated", "updated_at", "drift", "drift_at")
 )
 _SHOWN: Final = 200  # differences of a drift that are kept; their number is known in any case
 _MOST_KNOWN: Final = 65536  # serials; more than there are nodes
@@ -92,23 +93,45 @@ class Updates:
         holder = self._nodes.holder(secret)
         return bool(serial) and self._known.get((holder.name, to)) == (self._inputs(holder, to), serial)
 
-    def answer_plan(self, secret: str, serial: str, to: int | None = None) -> UpdatePlan | None:
+    def answer_plan(self, secret: str, serial: str, to: int | None = None, *, look: bool = False) -> UpdatePlan | None:
         """What brings the node into step, and what it may read from now on; None when ``serial`` is that already.
 
+        With ``look`` nothing follows from the question: the node will only compare, and needs no contents for that.
         Raises Denied, NotFound, CannotPlan, and Conflict for a node that does not run.
         """
         holder = self._nodes.holder(secret)
         inputs = self._inputs(holder, to)  # taken first: what changes meanwhile makes the next question another
-        plan = self.plan(self._nodes.get(holder.name), to)
+        node, layers = self._nodes.get(holder.name), self._layers.generation(holder.name, holder.image.image)
+        plan = self.plan(node, to)
         if len(self._known) >= _MOST_KNOWN:
             self._known = {}
         self._known[holder.name, to] = (inputs, plan.serial)
+        self._remember(node, plan, layers)
         if plan.serial == serial:
             return None
-        if holder.updating != plan.image:
-            self._nodes.keep(holder.name, updating=plan.image)
-        self._nodes.clear_reports(holder.name)  # the log starts empty with each update
+        if not look:
+            self._begin(holder.name, plan, holder.updating)
         return plan
+
+    def begin(self, name: str, to: int | None = None) -> UpdatePlan:
+        """As ``answer_plan``, for an update that the server itself drives, of whatever serial the node is."""
+        node = self._nodes.get(name)
+        layers = self._layers.generation(name, node.image.image)
+        plan = self.plan(node, to)
+        self._remember(node, plan, layers)
+        self._begin(name, plan, None)
+        return plan
+
+    def _remember(self, node: Node, plan: UpdatePlan, layers: object) -> None:
+        """What the plan was made from, for those who only want to know whether it still holds."""
+        given = str(planned(plan.serial, node, self._nodes.fact(node.name, "plan_hash"), layers))
+        if self._nodes.fact(node.name, "planned") != given:
+            self._nodes.keep(node.name, planned=given)
+
+    def _begin(self, name: str, plan: UpdatePlan, updating: str | None) -> None:
+        if updating != plan.image:
+            self._nodes.keep(name, updating=plan.image)
+        self._nodes.clear_reports(name)  # the log starts empty with each update
 
     def plan(self, node: Node, to: int | None = None) -> UpdatePlan:
         """The plan that would be given; nothing is stored. Raises as ``answer_plan``."""

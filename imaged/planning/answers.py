@@ -38,6 +38,15 @@ class UpdateAnswer:
     changes: tuple[Change, ...] = ()
 
 
+@frozen
+class Heard:
+    """How a node's update ended: ``answer`` is None when there is none, ``fault`` says why or what is wrong."""
+
+    node: str
+    answer: UpdateAnswer | None
+    fault: str
+
+
 def last_json(output: str) -> object:
     """The JSON value of the last line that has one; a node's profile may print before it. Raises BadInput."""
     for line in reversed(output.splitlines()):

@@ -17,9 +17,10 @@ from imaged.model.transfer import Module
 _ALLOWED: Final = (
     "a", "H", "A", "X", "S", "U", "N", "x", "R", "W", "v", "i", "I", "d", "D", "h", "O", "J", "y", "m",
     "numeric-ids", "whole-file", "no-W", "inplace", "partial*", "append*", "inc-recursive", "no-inc-recursive", "i-r",
-    "no-i-r", "files-from", "delete*", "existing", "ignore-existing", "ignore-errors", "ignore-missing-args",
-    "delete-missing-args", "size-only", "modify-window", "log-format", "info", "stats", "checksum-choice", "cc",
-    "block-size", "bwlimit", "timeout", "force", "max-size", "min-size", "delay-updates", "fsync", "super",
+    "no-i-r", "files-from", "no-implied-dirs", "delete*", "existing", "ignore-existing", "ignore-errors",
+    "ignore-missing-args", "delete-missing-args", "size-only", "modify-window", "log-format", "info", "stats",
+    "checksum-choice", "cc", "block-size", "bwlimit", "timeout", "force", "max-size", "min-size",
+    "delay-updates", "fsync", "super",
 )  # fmt: skip
 
 _UNSAFE: Final = re.compile(r"[\x00-\x1f\x7f%]|^\s|\s$|\\$")

@@ -13,7 +13,8 @@ from imaged import process
 from imaged.model.errors import BadInput, NotFound, Unreachable
 from imaged.model.hardware import Firmware
 from imaged.model.size import format_size
-from imaged.rehearsal.machine import Accel, Attachments, Identity, MachineSpec, argv
+from imaged.qemu.options import Accel
+from imaged.rehearsal.machine import Attachments, Identity, MachineSpec, argv
 from imaged.rehearsal.namespace import PrivateNetwork
 
 CODE = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")

@@ -11,6 +11,7 @@ from imaged.model.errors import BadInput
 from imaged.model.hardware import Firmware
 from imaged.model.net import Mac
 from imaged.model.size import GIB, MIB, parse_size
+from imaged.qemu.options import Accel, processor, quoted
 
 _SERIAL = re.compile(r"[A-Za-z0-9_.-]{1,20}", re.ASCII)  # NVMe, ATA and virtio-blk: 20 bytes; a comma would be QEMU's
 _NAMES = uuid.UUID("6f0b2f1c-2d7c-5a53-8d3e-0a8f6b1b7c11")
@@ -35,13 +36,6 @@ class NicModel(Enum):
     VIRTIO = "virtio"
     E1000 = "e1000"
     E1000E = "e1000e"
-
-
-class Accel(Enum):
-    """What runs the guest's instructions."""
-
-    KVM = "kvm"
-    TCG = "tcg"
 
 
 @frozen
@@ -129,27 +123,19 @@ def argv(spec: MachineSpec, who: Identity, where: Attachments) -> tuple[str, ...
         "qemu-system-x86_64",
         "-name", who.name,
         "-nodefaults", "-no-user-config", "-display", "none", "-vga", "none",
-        *_processor(where.accel),
+        *processor(where.accel),
         "-smp", str(spec.cpus),
         "-m", str(spec.memory // MIB),
         *_firmware(spec.firmware, where),
         "-smbios",
         f"type=1,manufacturer=imaged,product=rehearsal,serial={who.serial},uuid={who.uuid}",
-        "-chardev", f"file,id=console,path={_quoted(where.console)},append=on",
+        "-chardev", f"file,id=console,path={quoted(where.console)},append=on",
         "-serial", "chardev:console",
-        "-qmp", f"unix:{_quoted(where.qmp)},server=on,wait=off",
+        "-qmp", f"unix:{quoted(where.qmp)},server=on,wait=off",
         "-device", "virtio-rng-pci",
         *_nics(spec, who, where),
         *_disks(spec, who, where),
     )  # fmt: skip
-
-
-def _processor(accel: Accel) -> tuple[str, ...]:
-    if accel is Accel.KVM:
-        return "-accel", "kvm", "-cpu", "host"
-    # qemu64 and what x86-64-v2 adds (distributions are built for it). Not an Intel model: Linux would then isolate
-    # its page tables against Meltdown, and every system call flushes the TLB, which emulation pays dearly.
-    return "-accel", "tcg,thread=multi", "-cpu", "qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt"
 
 
 def _firmware(firmware: Firmware, where: Attachments) -> tuple[str, ...]:
@@ -157,8 +143,8 @@ def _firmware(firmware: Firmware, where: Attachments) -> tuple[str, ...]:
         return "-machine", "q35,graphics=off"  # SeaBIOS, iPXE and GRUB then speak to the serial port
     return (
         "-machine", "q35",
-        "-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={_quoted(where.code)}",
-        "-drive", f"if=pflash,unit=1,format=raw,file={_quoted(where.variables)}",
+        "-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={quoted(where.code)}",
+        "-drive", f"if=pflash,unit=1,format=raw,file={quoted(where.variables)}",
         # OVMF would wait for DHCPv6 between a network boot that says "local" and the disk.
         "-fw_cfg", "name=opt/org.tianocore/IPv6PXESupport,string=n",
     )  # fmt: skip
@@ -196,7 +182,7 @@ def _disks(spec: MachineSpec, who: Identity, where: Attachments) -> tuple[str, .
     for number, (disk, path) in enumerate(zip(spec.disks, where.disks, strict=True)):
         words += (
             "-drive",
-            f"if=none,id=disk{number},file={_quoted(path)},format=raw,cache=unsafe,discard=unmap",
+            f"if=none,id=disk{number},file={quoted(path)},format=raw,cache=unsafe,discard=unmap",
             "-device",
             f"{_disk_device(disk.bus, sata)},drive=disk{number},serial={disk.serial or f'{who.serial}-{number}'}"
             f",logical_block_size={disk.sector},physical_block_size={disk.sector},bootindex={_DISK_BOOT + number}",
@@ -215,11 +201,6 @@ def _disk_device(bus: DiskBus, port: int) -> str:
         DiskBus.SCSI: "scsi-hd,bus=scsi.0",
         DiskBus.USB: "usb-storage,bus=usb.0",
     }[bus]
-
-
-def _quoted(path: str) -> str:
-    """QEMU splits its options at commas; a doubled one is a comma."""
-    return path.replace(",", ",,")
 
 
 def _options(text: str, words: list[str]) -> dict[str, str]:

@@ -24,11 +24,12 @@ from imaged.model.report import Status
 from imaged.model.settings import Settings
 from imaged.planning.layout import read as read_layout
 from imaged.process import Completed
+from imaged.qemu.accel import accelerator
+from imaged.qemu.options import Accel
 from imaged.rehearsal import namespace, phases
-from imaged.rehearsal.accel import accelerator
 from imaged.rehearsal.daemon import Daemon, rehearsal_settings
 from imaged.rehearsal.guest import Guest
-from imaged.rehearsal.machine import Accel, MachineSpec, identity
+from imaged.rehearsal.machine import MachineSpec, identity
 from imaged.rehearsal.namespace import PrivateNetwork
 from imaged.rehearsal.phases import Facts, Outcome
 from imaged.rehearsal.scratch import Scratch
@@ -261,6 +262,23 @@ class Rehearsal:
     def ssh(self, name: str, *command: str, timeout: float = 120, check: bool = True) -> Completed:
         """Run a command on the installed node as root. Raises CommandFailed while nobody answers."""
         return process.run(self.login(name, shlex.join(command)), timeout=timeout, check=check)
+
+    def boot_id(self, name: str) -> str:
+        """Which start of the installed node's system this is: another one after each reboot (random(4))."""
+        return self.ssh(name, "cat", "/proc/sys/kernel/random/boot_id").output.strip()
+
+    def wait_restart(self, name: str, before: str, *, timeout: float = 900) -> None:
+        """Until the node has started anew since its boot id was ``before``, and all that starts with it has."""
+
+        def again() -> bool:
+            self._refuse_dead(name)
+            try:
+                return self.boot_id(name) != before
+            except CommandFailed:
+                return False
+
+        self._until(again, timeout, f"{name} to start again", tail=lambda: self._tail(name))
+        self.ssh(name, "systemctl", "is-system-running", "--wait", timeout=timeout, check=False)
 
     def ssh_host_name(self, name: str, *, timeout: float = _SSH_STARTS) -> str:
         """What the node calls itself when asked by ssh; waits until its sshd answers."""

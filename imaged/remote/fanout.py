@@ -28,13 +28,14 @@ def fan_out(
     command: str,
     ssh_config: Path,
     *,
-    stdin: bytes = b"",
+    stdin: bytes | Callable[[str], bytes] = b"",
     timeout: float | None = None,
     well: Callable[[Answer], bool] = lambda answer: answer.code == 0,
     on_answer: Callable[[Answer], None] = lambda answer: None,
 ) -> tuple[Answer, ...]:
     """Run ``command`` (a line for the remote shell) wherever ``rollout`` says; every answer, in the order they came.
 
+    ``stdin`` is what it reads, or what tells that of each node when its turn has come.
     ``timeout`` in seconds for each node. ``well`` judges an answer for the rollout; ``on_answer`` is told of each as it
     comes. Ctrl-C ends the ssh clients and is raised on.
     """
@@ -47,9 +48,10 @@ def fan_out(
 
     def begin() -> None:
         for node in rollout.begin():
-            worker = task.shell(command, nodes=node, handler=handler, timeout=timeout, stdin=bool(stdin))
-            if stdin:
-                worker.write(stdin)
+            given = stdin(node) if callable(stdin) else stdin
+            worker = task.shell(command, nodes=node, handler=handler, timeout=timeout, stdin=bool(given))
+            if given:
+                worker.write(given)
                 worker.set_write_eof()
 
     def ended(worker: Any, timed_out: bool) -> None:

@@ -1,11 +1,13 @@
 """Channels of an image: movable names for versions. One file each: the present number, then those before it."""
 
+from collections.abc import Container
 from pathlib import Path
 
 from imaged.model.errors import BadInput, NotFound
 from imaged.model.names import channel_name
-from imaged.store import durable
+from imaged.store import durable, locks
 
+_LOCK = ".lock"
 _KEPT = 50  # numbers that a channel remembers
 
 
@@ -20,24 +22,31 @@ def read(directory: Path) -> dict[str, tuple[int, ...]]:
 
 def move(directory: Path, channel: str, number: int) -> None:
     """Let ``channel`` mean ``number`` from now on, by one rename. Raises BadInput for what is no channel's name."""
-    directory.mkdir(exist_ok=True)
     path = directory / channel_name(channel)
-    before = _history(path) if path.exists() else ()
-    if before[:1] != (number,):
-        _write(path, (number, *before))
+    directory.mkdir(exist_ok=True)
+    with locks.in_turn(directory / _LOCK):  # two at once would each forget what the other remembers
+        before = _history(path) if path.exists() else ()
+        if before[:1] != (number,):
+            _write(path, (number, *before))
 
 
 def back(directory: Path, channel: str, there: tuple[int, ...]) -> int:
     """Let ``channel`` mean what it meant before, as far as it is still ``there``; the number. Raises NotFound."""
     path = directory / channel_name(channel)
-    history = _history(path) if path.exists() else ()
-    older = next((at for at, number in enumerate(history) if number in there and number != history[0]), None)
-    if older is None:
-        raise NotFound(
-            f"the channel {channel!r} has meant nothing else that is still there", where=directory.parent.name
-        )
-    _write(path, history[older:])
-    return history[older]
+    with locks.in_turn(directory / _LOCK):
+        history = _history(path) if path.exists() else ()
+        older = before(history, there)
+        if older is None:
+            hint = "`imaged lsimage` shows the versions there are, `imaged publish` moves a channel to any of them."
+            what = f"the channel {channel!r} has meant nothing else that is still there"
+            raise NotFound(what, where=directory.parent.name, hint=hint)
+        _write(path, history[history.index(older, 1) :])
+        return older
+
+
+def before(history: tuple[int, ...], there: Container[int]) -> int | None:
+    """The number to which a channel with this history goes ``back``, None if there is none."""
+    return next((number for number in history[1:] if number in there and number != history[0]), None)
 
 
 def _write(path: Path, history: tuple[int, ...]) -> None:

@@ -36,6 +36,7 @@ nodes = sa.Table(
     sa.Column("system", sa.Text),  # JSON of model.system.System: the disks as the plan has them
     sa.Column("updating", sa.String),  # exactly which version an update brings that has not ended: compute@4
     sa.Column("serial", sa.String),  # of the last update that was carried out whole
+    sa.Column("planned", sa.String),  # planning.standing.Planned of the last plan of an update that it was given
     sa.Column("updated", sa.Text),  # JSON of model.update.Updated: how the last update ended
     sa.Column("updated_at", sa.Float),
     sa.Column("drift", sa.Text),  # JSON of model.update.Drift, as the node last sent it

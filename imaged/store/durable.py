@@ -1,18 +1,46 @@
 """Writes that a power cut leaves either whole or not begun."""
 
 import ctypes
+import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from imaged.model.errors import ImagedError
+
+_HINTS = {
+    errno.ENOSPC: "Make room there, then run the same command again. `imaged pruneimage -n` shows what could go.",
+    errno.EDQUOT: "Make room there, then run the same command again. `imaged pruneimage -n` shows what could go.",
+    errno.EROFS: "The disk is read-only: mounted so, or by the kernel after a fault (see `dmesg`).",
+    errno.EIO: "The disk fails: see `dmesg`.",
+}
+
+
+@contextmanager
+def explained(where: Path) -> Iterator[None]:
+    """Say what is the disk's fault (full, read-only, broken) as an ImagedError; anything else stays what it is."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _HINTS:
+            raise
+        what = error.strerror or str(error)
+        raise ImagedError(what, where=os.fsdecode(error.filename or where), hint=_HINTS[error.errno]) from None
 
 
 def write_file(path: Path, text: str) -> None:
     """Replace ``path`` atomically: written beside it, on the disk, then renamed (rename(2))."""
     beside = path.with_name(f".{path.name}.new")
-    with beside.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+    try:
+        with beside.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError:
+        beside.unlink(missing_ok=True)  # half a file on a full disk
+        raise
     sync_directory(path.parent)
 
 

@@ -1,12 +1,10 @@
 """A copy of a version that somebody edits, kept until it is sealed or thrown away.
 
 ``<images>/<image>/.edit/{tree/,edit.json}``: not the place where versions are built and captured, because a copy may be
-kept for days, and nothing else may clear it or wait for it. ``<images>/<image>/.edit.lock`` is held with flock(2) by
-whoever is inside, so it cannot outlive its process; ``edit.json``, the mark, says who that is and since when.
+kept for days, and nothing else may clear it or wait for it. ``<images>/<image>/.edit.lock`` is held by whoever is
+inside; ``edit.json``, the mark, says who that is and since when.
 """
 
-import fcntl
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,8 +16,9 @@ from imaged.model.codec import from_json, to_json
 from imaged.model.errors import Conflict, NotFound
 from imaged.model.image import Version
 from imaged.model.names import ImageRef
-from imaged.store import durable
-from imaged.store.images import Images, Working, utc_now
+from imaged.store import copies, durable, locks
+from imaged.store.images import EDIT_LOCK, TIED, Images, Working, utc_now
+from imaged.store.mounts import refuse_mounts
 
 _MARK = "edit.json"
 
@@ -57,29 +56,67 @@ def mark(images: Images, image: str) -> Edit | None:
 
 @contextmanager
 def working_copy(
-    images: Images, wanted: Version, who: str, copy: Callable[[Path, Path], None], *, exactly: bool, fresh: bool
+    images: Images,
+    wanted: Version,
+    who: str,
+    copy: Callable[[Path, Path], None] = copies.duplicate,
+    *,
+    exactly: bool,
+    fresh: bool,
 ) -> Iterator[Copy]:
     """The kept copy of the image, else a new one of ``wanted``, made by ``copy`` (from, to). It outlives us.
 
-    ``exactly``: not a kept copy of another version. ``fresh``: no kept copy. Raises Conflict.
+    ``exactly``: not a kept copy of another version. ``fresh``: no kept copy. Raises Conflict, ImagedError for a full
+    disk. A copy that could not be made leaves nothing.
     """
     directory = images.root / wanted.image / ".edit"
-    with _alone(images, wanted.image):
+    with durable.explained(directory), _alone(images, wanted.image):
         if fresh:
             _remove(directory)
+        _recover(directory)
         kept = mark(images, wanted.image)
         if kept is not None and exactly and kept.base != wanted.number:
             hint = f"`imaged enter {wanted.image}` goes on with it; --fresh throws it away."
             raise Conflict(f"{kept.who} left a copy of version {kept.base}", where=wanted.image, hint=hint)
         base = _base(images, wanted, kept)
+        mine = to_json(Edit(base.number, who, utc_now())) + "\n"
         if kept is None:
-            _remove(directory)  # what a kill left before the copy was whole
-            directory.mkdir(mode=0o700)
-            copy(images.tree(wanted), directory / "new")
-        durable.write_file(directory / _MARK, to_json(Edit(base.number, who, utc_now())) + "\n")
-        if kept is None:
-            (directory / "new").rename(directory / "tree")
+            _make(directory, images.tree(wanted), copy, mine)
+        else:
+            _untie(directory, copy)
+            durable.write_file(directory / _MARK, mine)
         yield Copy(Working(wanted.image, directory), base, kept)
+
+
+def _make(directory: Path, tree: Path, copy: Callable[[Path, Path], None], marked: str) -> None:
+    _remove(directory)  # what a kill left before the copy was whole
+    directory.mkdir(mode=0o700)
+    try:
+        copy(tree, directory / "new")
+        durable.write_file(directory / _MARK, marked)
+        (directory / "new").rename(directory / "tree")
+    except BaseException:
+        _remove(directory)
+        raise
+
+
+def _untie(directory: Path, copy: Callable[[Path, Path], None]) -> None:
+    """A seal that did not come to its end shares files with a version: whoever writes on would write into that."""
+    tree, new, old = directory / "tree", directory / "new", directory / "old"
+    if (directory / TIED).exists():
+        for path in (new, old):
+            _remove(path)
+        copy(tree, new)
+        tree.rename(old)
+        new.rename(tree)
+        (directory / TIED).unlink()
+    _remove(old)
+
+
+def _recover(directory: Path) -> None:
+    """From a crash between the two renames of ``_untie``: what is new was whole before the first."""
+    if (directory / "old").exists() and not (directory / "tree").exists():
+        (directory / "new").rename(directory / "tree")
 
 
 def _base(images: Images, wanted: Version, kept: Edit | None) -> Version:
@@ -96,13 +133,12 @@ def _base(images: Images, wanted: Version, kept: Edit | None) -> Version:
 
 @contextmanager
 def _alone(images: Images, image: str) -> Iterator[None]:
-    with (images.root / image / ".edit.lock").open("w", encoding="ascii") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = mark(images, image)
-            what = f"{holder.who} has been editing it since {holder.since}" if holder else "somebody begins to edit it"
-            raise Conflict(what, where=image, hint="One at a time: wait until that copy is left.") from None
+    def taken(_: str) -> Conflict:
+        holder = mark(images, image)
+        what = f"{holder.who} has been editing it since {holder.since}" if holder else "somebody begins to edit it"
+        return Conflict(what, where=image, hint="One at a time: wait until that copy is left.")
+
+    with locks.alone(images.root / image / EDIT_LOCK, taken):
         yield
 
 
@@ -110,13 +146,5 @@ def _remove(directory: Path) -> None:
     """Never through a mount that somebody made by hand: behind it are other files than the copy's."""
     if not directory.exists():
         return
-    mounted = [at for at in _mount_points() if at.is_relative_to(directory.resolve())]
-    if mounted:
-        raise Conflict("something is mounted in a working copy", where=str(mounted[0]), hint="Unmount it.")
+    refuse_mounts(directory)
     shutil.rmtree(directory)
-
-
-def _mount_points() -> list[Path]:
-    """proc_pid_mountinfo(5), field 5, with blanks and the like as ``\\ooo``."""
-    lines = Path("/proc/self/mountinfo").read_bytes().splitlines()
-    return [Path(os.fsdecode(line.split()[4].decode("unicode_escape").encode("latin-1"))) for line in lines]

@@ -2,18 +2,20 @@
 
 ``<root>/<image>/<number>/{tree/,manifest.mtree,version.json}`` is a version: one rename makes it, it never changes.
 ``<root>/<image>/channels/<channel>`` holds a number, and below it those before; it is replaced by one rename.
-``<root>/<image>/.last`` is the highest number ever removed: no number means two things.
+``<root>/<image>/.last`` is the highest number ever removed, ``<root>/.last/<image>`` that of an image that was removed
+or renamed: no number means two things.
 ``<root>/<image>/.working/`` is a tree in the making: nobody is served from it, and the next build clears what a
-broken one left. ``<root>/<image>/.resumable/`` is one that goes on where it was interrupted.
-``<root>/<image>/.lock`` is held with flock(2) meanwhile, so it cannot outlive its process.
+broken one left. ``<root>/<image>/.resumable/`` is one that goes on where it was interrupted, ``.edit/`` see ``edits``.
+``<root>/<image>/.lock`` is held meanwhile, ``.edit.lock`` by an editor. What is called ``.gone-*`` is being removed.
+Which image and number a version is, its directory says; ``version.json`` says it again for those who read files.
 """
 
-import fcntl
+import errno
 import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,11 +25,15 @@ from imaged.model.codec import from_json, to_json
 from imaged.model.errors import BadInput, Conflict, Denied, ImagedError, NotFound
 from imaged.model.image import Version
 from imaged.model.names import ImageRef, image_name
-from imaged.store import channels, durable, facts, seal, sharing
+from imaged.store import channels, copies, damage, durable, facts, locks, seal, sharing
 from imaged.store.manifest import Entry, format_manifest, parse_manifest
+from imaged.store.mounts import refuse_mounts
 from imaged.store.tree import Tree
 
-_GONE = ".gone-"  # prefix of what is being removed
+_GONE = ".gone-"
+_LAST = ".last"
+EDIT_LOCK = ".edit.lock"
+TIED = ".tied"  # in a working tree's directory: files of the tree may be those of a sealed version
 _BUILD_ONE = "`imaged buildimage RECIPE` makes one."
 
 
@@ -60,6 +66,19 @@ class Images:
     def names(self) -> tuple[str, ...]:
         """Images with at least one version, sorted."""
         return tuple(path.name for path in _listed(self.root) if _is_image(path) and self._numbers(path.name))
+
+    def unfinished(self) -> tuple[str, ...]:
+        """Names that have no version, only what an interrupted build or capture left; sorted."""
+        left = (path.name for path in _listed(self.root) if _is_image(path) and not self._numbers(path.name))
+        return tuple(name for name in left if any(self._home(name).glob(".[rw]*/tree")))
+
+    def numbers(self, name: str) -> tuple[int, ...]:
+        """Numbers of the versions, oldest first, damaged ones too; none for an image that does not exist."""
+        return self._numbers(image_name(name))
+
+    def version(self, name: str, number: int) -> Version:
+        """One of ``numbers``. Raises BadInput for a damaged one."""
+        return self._read(name, number)
 
     def versions(self, name: str) -> tuple[Version, ...]:
         """Oldest first; none for an image that does not exist. Raises BadInput for a damaged version."""
@@ -113,27 +132,23 @@ class Images:
         return tuple(parse_manifest(content.decode("ascii"), where=str(path)))
 
     @contextmanager
-    def working(self, name: str, *, resume: bool = False) -> Iterator[Working]:
-        """An empty tree to fill and then seal; gone afterwards if it was not sealed.
+    def working(self, name: str, *, copy_of: Version | None = None, resume: bool = False) -> Iterator[Working]:
+        """A tree to fill and then seal: empty, or a copy of a version. It is gone afterwards if it was not sealed.
 
         With ``resume`` it stays, whatever happens, until it is sealed; the next one with ``resume`` finds it as it was.
-        Raises Conflict while somebody else makes a version of this image.
+        Raises Conflict while somebody else makes a version of this image, ImagedError for a full disk.
         """
         home = self._home(image_name(name))
-        # Images hold shadow files and set-user-ID programs: not a place for the server's other users.
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with _locked(home):
-            directory = home / (".resumable" if resume else ".working")
-            if not resume:
-                _remove(directory)
-            working = Working(name, directory, resumed=directory.exists())
-            working.tree.mkdir(parents=True, exist_ok=resume)
-            working.tree.chmod(0o755)  # the nodes' root directory, whatever umask we run with
-            try:
-                yield working
-            finally:
-                if not resume:
-                    _remove(directory)
+        with durable.explained(home):
+            # Images hold shadow files and set-user-ID programs: not a place for the server's other users.
+            home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with _locked(home):
+                directory = home / (".resumable" if resume else ".working")
+                try:
+                    yield _begun(name, directory, self.tree(copy_of) if copy_of else None, resume=resume)
+                finally:
+                    if not resume:
+                        _remove(directory)
 
     def seal(
         self,
@@ -142,48 +157,77 @@ class Images:
         origin: str,
         recipe: str = "",
         on_hashed: Callable[[int], None] | None = None,
+        base: Version | None = None,
+        exactly: bool = False,
     ) -> Version:
         """Make the working tree the image's next version. ``origin`` says where it came from, for people.
 
-        Raises Conflict when the tree still changes or something is mounted in it.
+        ``base`` is the version that the tree was copied from, or linked to; the newest one without it. With ``exactly``
+        the tree must be what was sealed there. Raises Conflict
+        when the tree still changes or something is mounted in it, Damaged when the tree has what a disk made of a file
+        of ``base``, ImagedError for a full disk: the tree is then as it was, but ``TIED``.
         """
         home = working.directory.parent
-        sealed = seal.read_tree(working.tree, on_hashed=on_hashed)
-        self._share(working, sealed.entries)
-        text = "".join(format_manifest(sealed.entries))
-        version = Version(
-            image=working.image,
-            number=self._next(working.image),
-            created=self._now(),
-            origin=origin,
-            bytes=sealed.bytes,
-            entries=len(sealed.entries),
-            manifest_sha256=hashlib.sha256(text.encode("ascii")).hexdigest(),
-            facts=facts.read(Tree(working.tree)),
-            recipe=recipe,
-        )
-        durable.write_file(working.directory / "manifest.mtree", text)
-        durable.write_file(working.directory / "version.json", to_json(version, indent=2) + "\n")
-        durable.sync_filesystem(working.directory)
-        working.directory.rename(home / str(version.number))
-        durable.sync_directory(home)
-        return version
+        with durable.explained(working.directory):
+            sealed = seal.read_tree(working.tree, on_hashed=on_hashed)
+            older = self._older(base, working.image)
+            if older and (copied := damage.copied(sealed.entries, self.tree(older[0]), older[1])):
+                raise damage.Damaged(older[0].ref, copied)
+            text = "".join(format_manifest(sealed.entries))
+            digest = hashlib.sha256(text.encode("ascii")).hexdigest()
+            if exactly and base and digest != base.manifest_sha256:
+                hint = f"`imaged verifyimage {base.ref}` says what is damaged."
+                raise Conflict("is not what was sealed any more", where=base.ref, hint=hint)
+            version = Version(
+                image=working.image,
+                number=0,
+                created=self._now(),
+                origin=origin,
+                bytes=sealed.bytes,
+                entries=len(sealed.entries),
+                manifest_sha256=digest,
+                facts=facts.read(Tree(working.tree)),
+                recipe=recipe,
+            )
+            if older:
+                durable.write_file(working.directory / TIED, "")
+                with suppress(OSError):  # it saves room, and the version is whole without it
+                    sharing.share(working.tree, sealed.entries, self.tree(older[0]), older[1])
+            durable.write_file(working.directory / "manifest.mtree", text)
+            durable.sync_filesystem(working.directory)
+            placed = self._place(working, version)
+        (home / str(placed.number) / TIED).unlink(missing_ok=True)
+        return placed
 
-    def _share(self, working: Working, entries: tuple[Entry, ...]) -> None:
-        """With the newest version. One that is damaged is nothing to share with, and no reason not to seal."""
-        for number in self._numbers(working.image)[-1:]:
+    def _older(self, base: Version | None, name: str) -> tuple[Version, tuple[Entry, ...]] | None:
+        """What the new version is compared and shared with. A damaged manifest is no reason not to seal."""
+        with suppress(BadInput):
+            for number in [] if base else self._numbers(name)[-1:]:
+                base = self._read(name, number)
+            return (base, self.entries(base)) if base else None
+        return None
+
+    def _place(self, working: Working, version: Version) -> Version:
+        """The next number may be taken while we write it down: an editor and a capture may seal at once."""
+        home = working.directory.parent
+        while True:
+            numbered = evolve(version, number=self._next(working.image))
+            durable.write_file(working.directory / "version.json", to_json(numbered, indent=2) + "\n")
             try:
-                before = self._read(working.image, number)
-                known = self.entries(before)
-            except BadInput:
-                return
-            sharing.share(working.tree, entries, self.tree(before), known)
+                working.directory.rename(home / str(numbered.number))
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+                continue
+            durable.sync_directory(home)
+            return numbered
 
     def publish(self, version: Version, channel: str) -> None:
         """Move ``channel`` to ``version``. Raises NotFound when that version is not in the store."""
         if version.number not in self._numbers(version.image):
             raise NotFound(f"{version.ref} is not in the store")
-        channels.move(self._home(version.image) / "channels", channel, version.number)
+        with durable.explained(self._home(version.image)):
+            channels.move(self._home(version.image) / "channels", channel, version.number)
 
     def rollback(self, name: str, channel: str) -> tuple[int, Version]:
         """Move ``channel`` back to the version that it meant before: the number it leaves, and where it is now.
@@ -191,63 +235,75 @@ class Images:
         Raises NotFound when there is no such channel, or nothing older that is still in the store.
         """
         present = self.resolve(ImageRef(name, channel=channel))
-        number = channels.back(self._home(name) / "channels", channel, self._numbers(name))
+        with durable.explained(self._home(name)):
+            number = channels.back(self._home(name) / "channels", channel, self._numbers(name))
         return present.number, self._read(name, number)
 
-    def remove(self, version: Version) -> None:
+    def remove(self, name: str, number: int) -> None:
         """Remove one version. It is out of sight by one rename; what a crash leaves then, the next removal clears.
 
-        Who uses it, and which channels mean it, is the caller's question. Raises Conflict while the image is worked on.
+        Who uses it, and which channels mean it, is the caller's question. Raises NotFound, and Conflict while the image
+        is worked on or edited.
         """
-        home = self._home(version.image)
-        with _locked(home):
-            self._clear(home)
-            durable.write_file(home / ".last", f"{max(self._last(version.image), version.number)}\n")
-            (home / str(version.number)).rename(home / f"{_GONE}{version.number}")
+        home = self._home(name)
+        if number not in self._numbers(name):
+            raise NotFound(f"{name}@{number} is not in the store")
+        with durable.explained(home), _alone(home):
+            durable.write_file(home / _LAST, f"{max(self._last(name), number)}\n")
+            (home / str(number)).rename(home / f"{_GONE}{number}-{os.getpid()}")
             durable.sync_directory(home)
-            self._clear(home)
+            _clear(home)
 
     def remove_image(self, name: str) -> None:
-        """Remove an image with everything that belongs to it. Raises NotFound, and Conflict while it is worked on."""
-        home = self._home(name)
-        if not self._numbers(name):
+        """Remove an image with everything that belongs to it, an unfinished one too.
+
+        Raises NotFound, and Conflict while it is worked on or edited.
+        """
+        home = self._home(image_name(name))
+        if not self._numbers(name) and name not in self.unfinished():
             raise NotFound(f"there is no image {name!r}")
-        with _locked(home):
-            _refuse_mounts(home)
-            gone = self.root / f"{_GONE}{name}"
-            if gone.exists():
-                shutil.rmtree(gone)
-            home.rename(gone)
+        with durable.explained(home), _alone(home):
+            refuse_mounts(home)
+            self._remember(name)
+            home.rename(self.root / f"{_GONE}{name}-{os.getpid()}")
             durable.sync_directory(self.root)
-            shutil.rmtree(gone)
+            _clear(self.root)
 
     def rename(self, name: str, to: str) -> None:
-        """Give an image another name, versions and channels included. Raises NotFound and Conflict."""
-        home, target = self._home(name), self._home(image_name(to))
+        """Give an image another name, versions, channels and a kept copy included, by one rename.
+
+        Raises NotFound, and Conflict when the new name is taken or the image is worked on or edited.
+        """
+        home, target = self._home(image_name(name)), self._home(image_name(to))
         if not self._numbers(name):
             raise NotFound(f"there is no image {name!r}")
+        taken = Conflict(f"there is an image {to!r} already", hint="Choose another name, or remove it first.")
         if target.exists():
-            raise Conflict(f"there is an image {to!r} already", hint="Choose another name, or remove it first.")
-        with _locked(home):
-            for number in self._numbers(name):  # each says its own name; a crash here is mended by doing it again
-                version = evolve(self._read(name, number), image=to)
-                durable.write_file(home / str(number) / "version.json", to_json(version, indent=2) + "\n")
-            home.rename(target)
+            raise taken
+        with durable.explained(home), _alone(home):
+            refuse_mounts(home)
+            self._remember(name)
+            try:
+                home.rename(target)
+            except OSError as error:
+                if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise taken from None
+                raise
             durable.sync_directory(self.root)
+            for number in self._numbers(to):  # for people who read it
+                text = to_json(self._read(to, number), indent=2) + "\n"
+                durable.write_file(target / str(number) / "version.json", text)
 
-    def _clear(self, home: Path) -> None:
-        for gone in home.glob(f"{_GONE}*"):
-            _remove(gone)
+    def _remember(self, name: str) -> None:
+        (self.root / _LAST).mkdir(mode=0o700, exist_ok=True)
+        durable.write_file(self.root / _LAST / name, f"{self._next(name) - 1}\n")
 
     def _next(self, name: str) -> int:
         known = (number for history in channels.read(self._home(name) / "channels").values() for number in history)
         return max((self._last(name), *self._numbers(name), *known)) + 1
 
     def _last(self, name: str) -> int:
-        try:
-            return int((self._home(name) / ".last").read_text(encoding="ascii"))
-        except (FileNotFoundError, ValueError):
-            return 0
+        return max(_number(self._home(name) / _LAST), _number(self.root / _LAST / name))
 
     def _home(self, name: str) -> Path:
         return self.root / name
@@ -259,9 +315,10 @@ class Images:
     def _read(self, name: str, number: int) -> Version:
         path = self._home(name) / str(number) / "version.json"
         try:
-            return from_json(path.read_bytes(), Version, where=str(path))
+            return evolve(from_json(path.read_bytes(), Version, where=str(path)), image=name, number=number)
         except OSError as error:
-            raise BadInput(f"cannot be read: {error.strerror}", where=str(path)) from None
+            hint = f"`imaged rmimage {name}@{number}` removes this version."
+            raise BadInput(f"cannot be read: {error.strerror}", where=str(path), hint=hint) from None
 
 
 def _listed(directory: Path) -> list[Path]:
@@ -281,41 +338,59 @@ def _is_image(path: Path) -> bool:
         return False
 
 
+def _number(path: Path) -> int:
+    try:
+        return int(path.read_text(encoding="ascii"))
+    except (FileNotFoundError, ValueError):
+        return 0
+
+
+def _begun(name: str, directory: Path, source: Path | None, *, resume: bool) -> Working:
+    if not resume:
+        _remove(directory)
+    working = Working(name, directory, resumed=resume and (directory / "tree").exists())
+    if source and not working.resumed:
+        _remove(directory)
+        directory.mkdir()
+        copies.duplicate(source, directory / "new")
+        (directory / "new").rename(working.tree)  # half a copy is never gone on with
+    elif not working.resumed:
+        working.tree.mkdir(parents=True)
+        working.tree.chmod(0o755)  # the nodes' root directory, whatever umask we run with
+    return working
+
+
 @contextmanager
 def _locked(home: Path) -> Iterator[None]:
-    with (home / ".lock").open("a+", encoding="ascii") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            holder = file.read().strip()
-            raise Conflict(
-                f"a version of {home.name} is being made by process {holder or '?'}",
-                where=str(home),
-                hint="Wait for it, or end it.",
-            ) from None
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
+    def taken(holder: str) -> Conflict:
+        what = f"a version of {home.name} is being made by process {holder or '?'}"
+        return Conflict(what, where=str(home), hint="Wait for it, or end it.")
+
+    with locks.alone(home / ".lock", taken):
         yield
+
+
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """Nobody makes a version of it, nobody edits it."""
+    hint = "Wait until that copy is left."
+    with ExitStack() as stack:
+        stack.enter_context(_locked(home))
+        editing = Conflict("somebody edits it (`imaged enter`)", where=home.name, hint=hint)
+        stack.enter_context(locks.alone(home / EDIT_LOCK, lambda _: editing))
+        yield
+
+
+def _clear(directory: Path) -> None:
+    """What is out of sight already, also of those before us; another may be at it at this moment."""
+    for gone in directory.glob(f"{_GONE}*"):
+        refuse_mounts(gone)
+        shutil.rmtree(gone, ignore_errors=True)
 
 
 def _remove(directory: Path) -> None:
     """Remove a working directory, but never reach through a mount into somebody's /dev or /home."""
     if not directory.exists():
         return
-    _refuse_mounts(directory)
+    refuse_mounts(directory)
     shutil.rmtree(directory)
-
-
-def _refuse_mounts(directory: Path) -> None:
-    inside = [point for point in _mount_points() if point.is_relative_to(directory.resolve())]
-    if inside:
-        hint = "Unmount it, then try again."
-        raise Conflict("something is mounted in a working tree", where=str(inside[0]), hint=hint)
-
-
-def _mount_points() -> list[Path]:
-    """proc_pid_mountinfo(5), field 5, with blanks and the like as ``\\ooo``."""
-    lines = Path("/proc/self/mountinfo").read_bytes().splitlines()
-    return [Path(os.fsdecode(line.split()[4].decode("unicode_escape").encode("latin-1"))) for line in lines]

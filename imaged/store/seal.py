@@ -6,6 +6,7 @@ hashlib lets go of the interpreter lock for blocks above 2047 bytes, so threads 
 import hashlib
 import os
 import stat
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -55,12 +56,19 @@ def read_tree(root: Path, *, workers: int | None = None, on_hashed: Callable[[in
         if each.entry.kind is Kind.FILE:
             firsts.setdefault(each.inode, index)
     digests: dict[int, str] = {}
+    ended = threading.Event()
     with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
         batches = _batches([found[index] for index in firsts.values()])
-        for hashed in pool.map(lambda batch: [(each.inode, _digest(base, each.entry)) for each in batch], batches):
-            digests.update(hashed)
-            if on_hashed:
-                on_hashed(len(hashed))
+        try:
+            for hashed in pool.map(
+                lambda batch: [(each.inode, digest(base, each.entry, ended)) for each in batch], batches
+            ):
+                digests.update(hashed)
+                if on_hashed:
+                    on_hashed(len(hashed))
+        except BaseException:
+            ended.set()  # a Ctrl-C must not wait until the threads have read all of a large file
+            raise
     return Sealed(tuple(_finished(found, digests)), sum(found[index].entry.size for index in firsts.values()))
 
 
@@ -81,14 +89,15 @@ def _walk(base: bytes) -> Iterator[_Found]:
         status = os.lstat(path)
         if status.st_dev != device:
             raise Conflict("a filesystem is mounted inside the tree", where=os.fsdecode(path), hint="Unmount it first.")
-        yield _Found(_entry(name, path, status), status.st_ino)
+        yield _Found(describe(name, path, status), status.st_ino)
         if stat.S_ISDIR(status.st_mode):
             prefix = b"" if name == b"." else name + b"/"
             names = sorted(os.listdir(path), reverse=True)  # noqa: PTH208 - bytes, as no Path can be
             todo += [(prefix + name, path + b"/" + name) for name in names]
 
 
-def _entry(name: bytes, path: bytes, status: os.stat_result) -> Entry:
+def describe(name: bytes, path: bytes, status: os.stat_result) -> Entry:
+    """The entry ``name`` of what lies at ``path``, no file read: without ``sha256`` and ``group``. Raises OSError."""
     kind = _KINDS[stat.S_IFMT(status.st_mode)]
     special = kind in (Kind.CHARACTER, Kind.BLOCK)
     return Entry(
@@ -127,8 +136,11 @@ def _batches(files: list[_Found]) -> Iterator[list[_Found]]:
         yield batch
 
 
-def _digest(base: bytes, entry: Entry) -> str:
-    """sha256 of a file, in hex. Raises Conflict when it is not the file that the walk saw."""
+def digest(base: bytes, entry: Entry, ended: threading.Event | None = None) -> str:
+    """sha256 (hex) of the file ``entry`` below ``base``, of no use once ``ended``.
+
+    Raises Conflict when it is not the file that the walk saw.
+    """
     path = base + b"/" + os.fsencode(entry.path)
     hashed = hashlib.sha256()
     length = 0
@@ -137,11 +149,15 @@ def _digest(base: bytes, entry: Entry) -> str:
         while block := os.read(descriptor, min(_BLOCK, entry.size - length + 1)):
             hashed.update(block)
             length += len(block)
-            if length > entry.size:
+            if length > entry.size or (ended and ended.is_set()):
                 break
+        time = os.fstat(descriptor).st_mtime_ns
+    except OSError as error:
+        error.filename = path  # read(2) does not know it
+        raise
     finally:
         os.close(descriptor)
-    if length != entry.size:
+    if length != entry.size or time != entry.time:
         raise Conflict("changed while it was sealed", where=os.fsdecode(path), hint="Stop what writes there.")
     return hashed.hexdigest()
 

@@ -2,7 +2,8 @@
 
 A file that is the same in every attribute becomes a hard link of the older version's: no block and no inode twice. One
 that differs only in attributes shares its blocks where the filesystem can (FIDEDUPERANGE, ioctl_fideduperange(2): the
-kernel itself compares the bytes).
+kernel itself compares the bytes). What a manifest says of the older file is not believed but compared with what lies on
+the disk, byte by byte: a file that a disk has damaged must not take the place of a good one.
 """
 
 import errno
@@ -10,14 +11,17 @@ import fcntl
 import os
 import struct
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from attrs import evolve
 
+from imaged.store import seal
 from imaged.store.manifest import Entry, Kind
 
 _FIDEDUPERANGE = 0xC0189436
 _RANGE = struct.Struct("=QQHHIqQQiI")  # struct file_dedupe_range with one file_dedupe_range_info
+_BLOCK = 1 << 20
 _MOST = 16 << 20  # bytes that one call may take
 _CANNOT = frozenset(
     {errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOTTY, errno.EXDEV, errno.EINVAL, errno.EPERM, errno.ETXTBSY}
@@ -27,26 +31,31 @@ _CANNOT = frozenset(
 def share(tree: Path, entries: Iterable[Entry], older: Path, older_entries: Iterable[Entry]) -> int:
     """Bytes that the new ``tree`` need not take; both trees stay exactly as their ``entries`` say.
 
-    Each file changes by one rename, so a crash in between leaves a whole tree. Raises OSError for a failing disk.
+    ``tree`` is no version yet: each file changes by one rename, which moves its directory's time for a moment. The name
+    ``.share`` beside it is ours meanwhile. Raises OSError for a failing disk.
     """
     files = {entry.sha256: entry for entry in older_entries if _is_plain(entry)}
-    times: dict[str, int] = {}
     listed = tuple(entries)
+    times = {entry.path: entry.time for entry in listed if entry.kind is Kind.DIRECTORY}
+    beside = _at(tree.parent, ".share")
     saved, dedupes = 0, True
     for entry in listed:
         twin = files.get(entry.sha256) if _is_plain(entry) else None
         if twin is None:
             continue
         mine, other = _at(tree, entry.path), _at(older, twin.path)
+        if not _is_as_sealed(other, twin):
+            continue
         if os.path.samefile(mine, other):  # noqa: PTH121 - bytes, as no Path can be
             saved += entry.size
-        elif _same_attributes(entry, twin) and _link(other, mine):
-            times[entry.path.rpartition("/")[0] or "."] = 0
-            saved += entry.size
+        elif _same_attributes(entry, twin):
+            parent = entry.path.rpartition("/")[0] or "."
+            if _same_bytes(mine, other) and _link(other, beside, mine):
+                os.utime(_at(tree, parent), ns=(times[parent], times[parent]))  # the rename moved it
+                saved += entry.size
         elif dedupes:
             dedupes = _dedupe(other, mine, entry.size)
             saved += entry.size if dedupes else 0
-    _restore(tree, (entry for entry in listed if entry.kind is Kind.DIRECTORY and entry.path in times))
     return saved
 
 
@@ -59,9 +68,30 @@ def _same_attributes(one: Entry, other: Entry) -> bool:
     return evolve(one, path="") == evolve(other, path="")
 
 
-def _link(source: bytes, target: bytes) -> bool:
-    beside = target[: target.rindex(b"/") + 1] + b".imaged-share"
+def _is_as_sealed(path: bytes, entry: Entry) -> bool:
+    """All but the content."""
     try:
+        found = seal.describe(os.fsencode(entry.path), path, os.lstat(path))
+    except OSError:
+        return False
+    return evolve(found, links=1, sha256=entry.sha256) == entry
+
+
+def _same_bytes(one: bytes, other: bytes) -> bool:
+    """False also for a file that cannot be read."""
+    try:
+        with open(one, "rb", buffering=0) as mine, open(other, "rb", buffering=0) as theirs:
+            while block := mine.read(_BLOCK):
+                if block != theirs.read(_BLOCK):
+                    return False
+            return not theirs.read(1)
+    except OSError:
+        return False
+
+
+def _link(source: bytes, beside: bytes, target: bytes) -> bool:
+    try:
+        _remove(beside)
         os.link(source, beside, follow_symlinks=False)
     except OSError as error:
         if error.errno in (errno.EMLINK, errno.EXDEV, errno.EPERM):
@@ -69,6 +99,12 @@ def _link(source: bytes, target: bytes) -> bool:
         raise
     os.rename(beside, target)  # noqa: PTH104
     return True
+
+
+def _remove(path: bytes) -> None:
+    """What a crash left."""
+    with suppress(FileNotFoundError):
+        os.unlink(path)  # noqa: PTH108
 
 
 def _dedupe(source: bytes, target: bytes, size: int) -> bool:
@@ -94,12 +130,6 @@ def _dedupe(source: bytes, target: bytes, size: int) -> bool:
         os.close(reading)
         os.close(writing)
     return True
-
-
-def _restore(tree: Path, directories: Iterable[Entry]) -> None:
-    """A rename moves the time of its directory, which is part of the version."""
-    for entry in directories:
-        os.utime(_at(tree, entry.path), ns=(entry.time, entry.time))
 
 
 def _at(tree: Path, path: str) -> bytes:

@@ -1,33 +1,50 @@
 """Who uses which version of an image: what keeps it from being removed."""
 
 from collections import defaultdict
+from functools import cache
 
 import sqlalchemy as sa
 
-from imaged.model.errors import NotFound
+from imaged.model.errors import ImagedError
+from imaged.model.names import ImageRef
+from imaged.model.node import NodeState
+from imaged.store import channels, edits
 from imaged.store.images import Images
 from imaged.store.nodes import Nodes
 
-_FACTS = ("installing", "updating", "installed")
+_UNDER_WAY = (NodeState.INSTALLING, NodeState.FAILED)  # one that failed waits in the ramdisk for whoever looks at it
 
 
 def users(engine: sa.Engine, images: Images) -> dict[str, tuple[str, ...]]:
     """Version (``compute@3``) -> words such as ``node01 (installed)``, every node that is to run it, runs it, or is
     about to."""
     nodes = Nodes(engine)
+    resolved = cache(lambda ref: _resolved(images, ref))
     found: defaultdict[str, list[str]] = defaultdict(list)
     for node in nodes.all():
         facts = nodes.facts(node.name)
-        for fact in _FACTS:
-            if facts[fact]:
+        named = set()
+        for fact in ("installing", "updating", "installed"):
+            # What was being installed stays in the database when that has ended.
+            if facts[fact] and facts[fact] not in named and (fact != "installing" or node.state in _UNDER_WAY):
+                named.add(facts[fact])
                 found[facts[fact]].append(f"{node.name} ({fact})")
-        try:
-            assigned = images.resolve(node.image).ref
-        except NotFound:
-            continue
-        if not any(word.startswith(f"{node.name} ") for word in found[assigned]):
+        assigned = resolved(node.image)
+        if assigned and assigned not in named:
             found[assigned].append(f"{node.name} (assigned)")
     return {ref: tuple(words) for ref, words in found.items()}
+
+
+def followers(engine: sa.Engine, name: str) -> tuple[str, ...]:
+    """Nodes that have something to do with the image ``name``, whether or not there is such a version."""
+    nodes = Nodes(engine)
+    found = []
+    for node in nodes.all():
+        facts = nodes.facts(node.name)
+        refs = (str(node.image), *(facts[fact] or "" for fact in ("installing", "updating", "installed")))
+        if any(ref.partition("@")[0] == name for ref in refs):
+            found.append(node.name)
+    return tuple(found)
 
 
 def busy(engine: sa.Engine) -> dict[str, tuple[str, ...]]:
@@ -37,6 +54,26 @@ def busy(engine: sa.Engine) -> dict[str, tuple[str, ...]]:
     for node in nodes.all():
         facts = nodes.facts(node.name)
         for fact in ("installing", "updating"):
-            if facts[fact] and (fact == "updating" or node.state.value == "installing"):
+            if facts[fact] and (fact == "updating" or node.state is NodeState.INSTALLING):
                 found[facts[fact]].append(node.name)
     return {ref: tuple(names) for ref, names in found.items()}
+
+
+def needed(images: Images, name: str) -> dict[int, tuple[str, ...]]:
+    """Number of a version -> why it is needed, nodes apart: channels, their way back, and a copy that is edited."""
+    there = images.numbers(name)
+    found: defaultdict[int, list[str]] = defaultdict(list)
+    for channel, history in images.histories(name).items():
+        found[history[0]].append(f"is {channel}")
+        if back := channels.before(history, there):
+            found[back].append(f"was {channel} before")
+    if copy := edits.mark(images, name):
+        found[copy.base].append(f"is what {copy.who} edits a copy of")
+    return {number: tuple(why) for number, why in found.items()}
+
+
+def _resolved(images: Images, ref: ImageRef) -> str:
+    try:
+        return images.resolve(ref).ref
+    except ImagedError:  # no such channel; a damaged version is said where it is looked at
+        return ""

@@ -54,15 +54,13 @@ def _plan(wish: Wish, state: State, server: Server) -> Optional[Plan]:
     serial, last = state.text("serial"), state.value("plan.json")
     unquestioned = last is not None and not wish.options.full and os.path.exists(state.path("manifest"))
     if serial and unquestioned:
-        plan = server.update(serial, wish.to)
-        if plan is None:
-            assert last is not None
-            here = known.kept(state)
-            if _untouched(wish, state, last, here):
-                return None
-            return server.update("", wish.to)
-        return plan
-    return server.update("", wish.to)
+        plan = server.update(serial, wish.to, wish.options.dry_run)
+        if plan is not None:
+            return plan
+        assert last is not None
+        if _untouched(wish, state, last, known.kept(state)):
+            return None
+    return server.update("", wish.to, wish.options.dry_run)
 
 
 def _untouched(wish: Wish, state: State, last: Plan, here: Known) -> bool:

@@ -44,11 +44,16 @@ class Server(object):
         """The name or address in ``url``."""
         return urlparse(self.url).hostname or ""
 
-    def update(self, serial: str, to: Optional[int] = None) -> Optional[Dict[str, Any]]:
-        """The plan that brings the node into step; None when ``serial`` says that it is. Raises NoServer, Failed."""
+    def update(self, serial: str, to: Optional[int] = None, look: bool = False) -> Optional[Dict[str, Any]]:
+        """The plan that brings the node into step; None when ``serial`` says that it is. Raises NoServer, Failed.
+
+        ``look``: the plan is only looked at. rsync will show us nothing for it.
+        """
         asked = {"serial": serial}
         if to is not None:
             asked["to"] = str(to)
+        if look:
+            asked["look"] = "1"
         with self._ask("/v1/update?" + urlencode(asked)) as answer:
             return None if answer.status == 204 else _object(answer.read())
 

@@ -9,6 +9,7 @@ from installer.node.process import run
 from installer.node.site import Site
 
 _MENU = "boot/grub/grub.cfg"
+_DELAY = 3  # seconds
 
 
 def try_once(site: Site, plan: Dict[str, Any], changed: Sequence[bytes]) -> Tuple[bool, List[str]]:
@@ -45,14 +46,23 @@ def promote(site: Site) -> kernels.Verdict:
 def restart(how: str, kernel: Optional[Dict[str, str]], has_systemd: bool, has_kexec: bool) -> List[Tuple[str, ...]]:
     """The commands for ``--reboot``; none for ``never``. A kexec that is not there is a cold one. Pure.
 
+    The last one only asks for it and ends: whoever started the update by ssh or from a unit still gets its answer.
     ``kernel`` is the first of the plan's: {"version", "image", "initrd"}. kexec(8) starts it past the firmware.
     """
     if how == "never":
         return []
     if how == "kexec" and has_kexec and kernel is not None:
         load = ("kexec", "--load", kernel["image"], "--initrd=" + kernel["initrd"], "--reuse-cmdline")
-        return [load, ("systemctl", "kexec") if has_systemd else ("kexec", "--exec")]
-    return [("systemctl", "reboot") if has_systemd else ("reboot",)]
+        return [load, _soon(("systemctl", "kexec") if has_systemd else ("kexec", "--exec"), has_systemd)]
+    return [_soon(("systemctl", "reboot") if has_systemd else ("reboot",), has_systemd)]
+
+
+def _soon(argv: Tuple[str, ...], has_systemd: bool) -> Tuple[str, ...]:
+    """Some seconds from now. A timer of systemd's, because it ends what a unit or a login leaves behind."""
+    if has_systemd:
+        return ("systemd-run", "--on-active={}".format(_DELAY), "--timer-property=AccuracySec=100ms") + argv
+    line = 'setsid sh -c \'sleep {}; exec "$@"\' sh "$@" </dev/null >/dev/null 2>&1 &'.format(_DELAY)
+    return ("sh", "-c", line, "sh") + argv
 
 
 def _inside(site: Site) -> Tuple[str, ...]:

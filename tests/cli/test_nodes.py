@@ -73,7 +73,7 @@ def test_what_nodes_told_of_their_updates_is_shown(site: Path) -> None:
     (node,) = nodes(site)
     assert (node["installed"], node["updated"]["changed"], node["drift"]["count"]) == ("tiny@1", 3, 7)  # type: ignore[index]
     store.keep("n1", updated=None, drift=None)
-    assert call(site, "lsnode").output.splitlines()[1].split()[4:7] == ["tiny@1", "yes", "-"]
+    assert call(site, "lsnode").output.splitlines()[1].split()[4:7] == ["tiny@1", "installed", "-"]
 
 
 SECOND = ("addnode", "n2", "--mac", "52:54:00:00:00:02", "--image", "tiny")

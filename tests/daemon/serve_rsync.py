@@ -1,6 +1,6 @@
 """Runs the rsync service for the tests of real clients: ``serve_rsync.py DIRECTORY TRANSFERS``; ends with its stdin.
 
-DIRECTORY holds ``tree`` (the module ``image``), ``run`` and ``logs``. Nodes n0 to n99 have the secret ``s``; a file
+DIRECTORY holds ``tree`` (the module ``image``), ``run`` and ``logs``, and maybe ``overrides``. Nodes n0 to n99 have the secret ``s``; a file
 ``revoked`` takes it from them. Prints the port, then one line per event.
 """
 
@@ -34,7 +34,8 @@ def main(directory, transfers):
 
     def grant(node, secret):
         known = node.startswith("n") and secret == "s" and not (base / "revoked").exists()
-        return Grant(node, (Module("image", base / "tree"),)) if known else None
+        modules = [Module("image", base / "tree"), Module("overrides", base / "overrides")]
+        return Grant(node, tuple(each for each in modules if each.path.is_dir())) if known else None
 
     settings = Settings(address=IPv4Address("127.0.0.1"), rsync=RsyncSettings(port=0, transfers=int(transfers)))
     service = RsyncService(

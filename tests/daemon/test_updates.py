@@ -27,6 +27,7 @@ from imaged.model.plan import RunInTarget, WriteFile
 from imaged.model.report import Claim, Report, Status
 from imaged.model.system import System
 from imaged.model.update import Difference, Drift, Outcome, Owner, Updated, UpdatePlan
+from imaged.planning.standing import Planned
 from tests.daemon.test_provisioning import MACHINE, STRANGER, Clock, fill, server, settings_in  # noqa: F401
 from tests.planning.test_delta import applied
 
@@ -333,3 +334,28 @@ async def test_the_plan_holds_no_secret_and_no_disk(api: Api) -> None:
     plan = from_json(body, UpdatePlan)
     menu = next(e for e in plan.bootloader if isinstance(e.step, RunInTarget) and e.step.argv == ("update-grub",))
     assert "/boot/vmlinu[xz]-*" in menu.when
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_look_gives_nothing_to_read(api: Api, running: Provisioning) -> None:
+    plan = await api.plan(more="&look=1")
+    assert (plan.image, granted(running)) == ("tiny@1", [])
+    status, _, _ = await api.call("GET", plan.manifest)
+    assert status == 200, "to compare it needs the manifest"
+    assert running.nodes.fact("n1", "updating") is None
+    assert await api.plan() == plan
+    assert granted(running) == ["image=1"]
+    assert await api.plan(more="&look=1") == plan
+    assert granted(running) == ["image=1"], "an update under way is not ended by a look"
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_the_last_plan_was_made_from_is_kept(api: Api, running: Provisioning) -> None:
+    plan = await api.plan()
+    first = Planned.read(running.nodes.fact("n1", "planned"))
+    assert first is not None and first.serial == plan.serial
+    running.nodes.keep("n1", console="ttyS1")
+    other = await api.plan()
+    second = Planned.read(running.nodes.fact("n1", "planned"))
+    assert second == evolve(first, serial=other.serial, definition=second.definition if second else "")
+    assert second != first

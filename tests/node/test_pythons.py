@@ -5,9 +5,7 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,6 +18,7 @@ from imaged.ramdisk.trees import DEFAULT_CACHE, Cache, TreeRecipe
 from imaged.store.manifest import format_manifest
 from imaged.store.nodeagent import node_agent
 from imaged.store.seal import read_tree
+from tests.node.rsync_service import rsync_service
 from tests.node.serve_api import SECRET, Api, serving
 from tests.node.test_update import furnish
 
@@ -28,7 +27,6 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root: it mounts and enters other systems"),
     pytest.mark.skipif(shutil.which("mmdebstrap") is None, reason="needs mmdebstrap"),
 ]
-ROOT = Path(__file__).parents[2]
 PYTHONS = {"bullseye": (3, 9), "bookworm": (3, 11), "trixie": (3, 13)}
 # What cron gives 3.6: an ASCII locale, which later Pythons (PEP 538, PEP 540) would take for UTF-8. Names are bytes and
 # what people write is not ASCII: nothing may depend on it.
@@ -107,19 +105,6 @@ class Node:
         mine = ("var/lib/imaged", "var/log/imaged.log", "etc/grüße", "srv")
         names = {name for name in here.keys() | there.keys() if here.get(name) != there.get(name)}
         return {name for name in names if not any(name == each or name.startswith(each + "/") for each in mine)}
-
-
-@contextmanager
-def rsync_service(base: Path) -> Iterator[int]:
-    """The real one; gives its port."""
-    command = (sys.executable, str(ROOT / "tests/daemon/serve_rsync.py"), str(base), "2")
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True) as child:
-        assert child.stdin and child.stdout
-        try:
-            yield int(child.stdout.readline())
-        finally:
-            child.stdin.close()
 
 
 @pytest.fixture

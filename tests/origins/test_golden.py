@@ -319,7 +319,7 @@ def test_what_is_killed_goes_on_and_ends_equal(client: GoldenClient, state: Path
     many.mkdir()
     for number in range(3000):
         (many / f"{number:04}").write_bytes(chance.randbytes(chance.randrange(1, 30_000)))
-    broken = [_killed(client, state, victim, chance.randrange(50, 2000)) for _ in range(2)]
+    broken = [_killed(client, state, victim, chance.randrange(50, 2000)) for _ in range(4)]
     assert any(broken), "no kill came in time"
     number = broken.count(False) + 1  # what ended before its kill came is a version as well
     assert len(_images(state).versions("gold")) == number - 1
@@ -366,6 +366,52 @@ def _descendants(pid: int) -> list[int]:
     except OSError:
         return []
     return [each for child in children for each in (child, *_descendants(child))]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_what_is_told_to_end_says_so_and_goes_on_the_next_time(
+    client: GoldenClient, state: Path, number: signal.Signals
+) -> None:
+    argv = [*_imaged(state), "getimage", "127.0.0.1", "--image", "gold", *client.ssh]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=_HERE) as capture:
+        target = state / "images/gold/.resumable/tree/srv/large"
+        _wait(lambda: capture.poll() is not None or target.exists())
+        children = _descendants(capture.pid)
+        capture.send_signal(number)
+        _, said = capture.communicate()
+    assert capture.returncode == 128 + number
+    assert "Traceback" not in said
+    assert "imaged: " in said
+    assert not [pid for pid in children if Path(f"/proc/{pid}/exe").exists() and _is_ours(pid)]
+    assert _images(state).versions("gold") == ()
+    assert "goes on" in _getimage(client, state).stderr
+    _agree(client, _captured(state, 1))
+
+
+def _is_ours(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip() in ("rsync", "ssh") and os.kill(pid, 0) is None
+    except (OSError, ProcessLookupError):
+        return False
+
+
+def test_what_a_disk_has_damaged_in_the_last_version_is_taken_again(client: GoldenClient, state: Path) -> None:
+    """Size and time are those of the golden client, so rsync sees nothing to do."""
+    _getimage(client, state)
+    tree = _images(state).tree(_images(state).versions("gold")[0])
+    for name in ("srv/large", "etc/acl-third"):  # one with other names
+        status = (tree / name).stat()
+        with (tree / name).open("r+b") as file:
+            file.write(b"\0")
+        os.utime(tree / name, ns=(status.st_atime_ns, status.st_mtime_ns))
+    done = _getimage(client, state)
+    assert "again: damaged in gold@1" in done.stderr
+    assert "/srv/large" in done.stderr
+    assert "/etc/acl-third" in done.stderr
+    _agree(client, _captured(state, 2))
+    assert seal.read_tree(_images(state).tree(_images(state).versions("gold")[1])).entries == tuple(
+        _captured(state, 2).values()
+    )
 
 
 def test_a_file_that_grows_meanwhile_is_said_and_taken_again(client: GoldenClient, state: Path) -> None:

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from imaged.model.errors import BadInput
 from imaged.model.hardware import Firmware
 from imaged.model.size import GIB, MIB
+from imaged.qemu.options import Accel
 from imaged.rehearsal.machine import (
-    Accel,
     Attachments,
     DiskBus,
     DiskOption,

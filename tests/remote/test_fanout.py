@@ -56,6 +56,11 @@ def test_every_node_answers_for_itself(ssh: Path) -> None:
     assert rollout.standing(Standing.FAILED) == ("n2",)
 
 
+def test_what_each_shall_read(ssh: Path) -> None:
+    answers = fan_out(Rollout(("n1", "n2")), "cat", ssh, stdin=lambda node: f"for {node}".encode())
+    assert sorted((answer.node, answer.output) for answer in answers) == [("n1", "for n1"), ("n2", "for n2")]
+
+
 def test_what_it_shall_read(ssh: Path) -> None:
     (answer,) = fan_out(Rollout(("n1",)), "cat", ssh, stdin=b"a\nb\n")
     assert (answer.code, answer.output) == (0, "a\nb")

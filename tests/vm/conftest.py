@@ -11,8 +11,8 @@ import pytest
 from attrs import evolve
 
 from imaged.model.settings import Settings
-from imaged.rehearsal.accel import accelerator
-from imaged.rehearsal.machine import Accel
+from imaged.qemu.accel import accelerator
+from imaged.qemu.options import Accel
 from imaged.rehearsal.rehearsal import Rehearsal
 
 STATE = "IMAGED_VM_STATE"

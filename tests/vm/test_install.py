@@ -1,4 +1,5 @@
-"""From an empty disk to a login: one whole install for each firmware. These two run in `make test`."""
+"""From an empty disk to a login: whole installs. `make test` runs the one for UEFI here, the one for BIOS in
+test_update.py, which goes on from there."""
 
 from collections.abc import Callable
 
@@ -16,13 +17,13 @@ def machine(firmware: Firmware, disk: str, nic: NicModel = NicModel.VIRTIO) -> M
     return MachineSpec(firmware=firmware, disks=(DiskOption.parse(disk),), nics=(nic,))
 
 
-def installs(r: Rehearsal, spec: MachineSpec) -> None:
+def installs(r: Rehearsal, spec: MachineSpec, image: str = IMAGE) -> None:
     """Install, and look at the result from inside the node."""
-    r.machine("node01", spec, image=IMAGE).power_on()
+    r.machine("node01", spec, image=image).power_on()
     r.wait_ready("node01")
     node = r.nodes.get("node01")
     assert (node.state, node.action) == (NodeState.READY, BootAction.LOCAL)
-    assert r.nodes.fact("node01", "installed").startswith(f"{IMAGE}@")
+    assert r.nodes.fact("node01", "installed").startswith(f"{image}@")
     assert r.ssh_host_name("node01") == "node01"
     assert r.ssh("node01", "sh", "-c", "test -d /sys/firmware/efi && echo uefi || echo bios").output.strip() == (
         spec.firmware.value
@@ -31,10 +32,6 @@ def installs(r: Rehearsal, spec: MachineSpec) -> None:
     assert r.ssh("node01", "findmnt", "--noheadings", "--output", "TARGET", "--fstab", "--evaluate").output
     assert r.ssh("node01", "findmnt", "--verify").output
     assert len(r.ssh("node01", "cat", "/etc/machine-id").output.strip()) == 32
-
-
-def test_install_bios(rehearse: Callable[..., Rehearsal]) -> None:
-    installs(rehearse(), machine(Firmware.BIOS, "nvme,8G"))
 
 
 def test_install_uefi(rehearse: Callable[..., Rehearsal]) -> None:

@@ -1,6 +1,7 @@
 #!/bin/busybox sh
 # The ramdisk's first process (rdinit=): devices, network, then the agent; when the agent fails, a way in for a person.
 # It never reboots a machine by itself. The shell being process 1, its wait also reaps the orphans of others.
+# With imaged.appliance= the machine is a virtual one that reads a disk for the server, and nothing else.
 
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 TERM=linux
 NETWORK_WAIT=300 # seconds; a switch port without PortFast forwards nothing for the first 30
@@ -169,7 +170,7 @@ bring_up_network() {
 
 run_agent() {
     say "agent at $(uptime_seconds) s"
-    PYTHONPATH=/usr/lib/imaged PYTHONUNBUFFERED=1 python3 -B -m installer
+    PYTHONPATH=/usr/lib/imaged PYTHONUNBUFFERED=1 python3 -B -m "${1:-installer}"
 }
 
 open_ssh() {
@@ -200,6 +201,11 @@ mount_pseudo
 hostname imaged-installer
 say "init at $(uptime_seconds) s"
 find_devices
+if [ "$(parameter imaged.appliance)" = export ]; then
+    # A virtual machine made to read one disk: no network, nobody to wait for.
+    run_agent installer.appliance
+    poweroff -f
+fi
 if bring_up_network; then
     run_agent
     code=$?

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from imaged import process
-from imaged.rehearsal.machine import Accel
+from imaged.qemu.options import Accel
 
 _KVM = Path("/dev/kvm")
 _SECONDS = 3.0

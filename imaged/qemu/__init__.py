@@ -1,0 +1,1 @@
+"""What every virtual machine that we start has in common."""
