@@ -1,6 +1,6 @@
 """How much of an image lands on each filesystem of a layout. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from imaged.model.image import Version
 
@@ -31,15 +31,3 @@ def _directly_below(outer: str, places: Iterable[str]) -> list[str]:
 
 def _is_below(path: str, directory: str) -> bool:
     return path.startswith(directory.rstrip("/") + "/")
-
-
-def counted(sizes: Mapping[str, int]) -> dict[str, int]:
-    """Bytes below each directory of the first two levels, from the bytes of each file by its path (``./var/log/x``)."""
-    found: dict[str, int] = {}
-    for path, size in sizes.items():
-        parts = path.split("/")[1:-1]
-        for depth in (1, 2):
-            if len(parts) >= depth:
-                directory = "/" + "/".join(parts[:depth])
-                found[directory] = found.get(directory, 0) + size
-    return found

@@ -3,7 +3,7 @@
 import pytest
 
 from imaged.model.image import ImageFacts, Version
-from imaged.planning.needs import counted, needs
+from imaged.planning.needs import needs
 
 USAGE = {"/usr": 500, "/var": 300, "/var/lib": 200, "/home": 50}
 VERSION = Version("i", 1, "", "", 1000, 10, "", ImageFacts(arch="x86_64"), usage=USAGE)
@@ -23,9 +23,3 @@ VERSION = Version("i", 1, "", "", 1000, 10, "", ImageFacts(arch="x86_64"), usage
 )
 def test_needs(mounts, expected):
     assert needs(VERSION, mounts) == expected
-
-
-def test_counted():
-    assert counted({"./usr/bin/a": 3, "./usr/bin/b": 4, "./usr/x": 1, "./top": 9, "./var/lib/d/e/f": 5}) == {
-        "/usr": 8, "/usr/bin": 7, "/var": 5, "/var/lib": 5,
-    }  # fmt: skip
