@@ -110,11 +110,12 @@ class MakeCrypt:
 
 @frozen
 class OpenCrypt:
-    """Open a LUKS device that is there and stays, with the key that the server has for it."""
+    """Open a LUKS device that is there and stays, with the key that the server has for it; ``keyfile`` as of a new one."""
 
     device: str
     name: str
     uuid: str
+    keyfile: str = ""
 
 
 @frozen

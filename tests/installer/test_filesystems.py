@@ -52,6 +52,10 @@ class Recorder:
             ("mkfs.btrfs", "-f", "-q", "-U", UUID, "-L", "b", "/dev/vda3"),
         ),
         (
+            MakeFilesystem("/dev/vg/data", Filesystem.F2FS, UUID, "d", arguments=("-O", "extra_attr")),
+            ("mkfs.f2fs", "-f", "-q", "-U", UUID, "-l", "d", "-O", "extra_attr", "/dev/vg/data"),
+        ),
+        (
             MakeFilesystem("/dev/vda1", Filesystem.VFAT, "1A2B-3C4D", "ESP"),
             ("mkfs.vfat", "-F", "32", "-i", "1A2B3C4D", "-n", "ESP", "/dev/vda1"),
         ),
