@@ -32,6 +32,7 @@ VERBS = {
     "addnode": "Define a node.",
     "lsnode": "List nodes and discovered machines.",
     "rmnode": "Forget nodes.",
+    "lskey": "List the keys of a node's encrypted devices.",
     "addgroup": "Define a group of nodes.",
     "lsgroup": "List groups and the nodes in them.",
     "rmgroup": "Forget groups.",

@@ -83,6 +83,14 @@ class NodeApi:
         name = self._node(request)
         return self._answer(request, self._provisioning.answer_plan(name, _body(request, PlanRequest).inventory))
 
+    @app.route("/v1/key/<device>", methods=["GET"])
+    def key(self, request: Request, device: str) -> str:
+        """The key of an encrypted device that is being installed."""
+        key = self._provisioning.key(self._node(request), device)
+        request.setHeader("Content-Type", "text/plain")
+        request.setHeader("Cache-Control", "no-store")
+        return key
+
     @app.route("/v1/report", methods=["POST"])
     def report(self, request: Request) -> None:
         """One line of the install's log."""

@@ -17,7 +17,7 @@ from imaged.daemon.provisioning import Provisioning
 from imaged.model.codec import from_json, to_json
 from imaged.model.node import NodeState
 from imaged.model.report import Claim, Claimed, PlanAnswer, PlanRequest, Report, Status
-from tests.daemon.test_provisioning import MACHINE, Clock, server, token_of  # noqa: F401
+from tests.daemon.test_provisioning import CRYPT, MACHINE, Clock, server, token_of  # noqa: F401
 
 reactor: Any = installed
 
@@ -78,6 +78,23 @@ async def test_an_install_by_http(api: Api, server: Provisioning, tmp_path: Path
     assert server.nodes.fact("n1", "host_keys") == "ssh-ed25519 AAAA"
     log = (tmp_path / "logs/n1.log").read_text()
     assert "1970-01-01T00:00:00Z hello\n1970-01-01T00:00:00Z .[31mred\n" in log
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_key_by_http(api: Api, server: Provisioning, tmp_path: Path) -> None:  # noqa: F811
+    await api.call("POST", "/v1/claim", to_json(Claim(token_of(server), "secret")))
+    await api.call("POST", "/v1/plan", to_json(PlanRequest(MACHINE)), "secret")
+    server.nodes.keep("n1", system=CRYPT)
+    status, key = await api.call("GET", "/v1/key/crypt0", secret="secret")
+    assert (status, len(key)) == (200, 44)
+    assert await api.call("GET", "/v1/key/crypt0", secret="secret") == (200, key)
+    assert (await api.call("GET", "/v1/key/crypt0", secret="wrong"))[0] == 403
+    assert (await api.call("GET", "/v1/key/crypt0"))[0] == 403
+    for other in ("crypt1", "%2e%2e", "x" * 5000, "%00"):
+        assert (await api.call("GET", f"/v1/key/{other}", secret="secret"))[0] == 404
+    assert (await api.call("POST", "/v1/key/crypt0", secret="secret"))[0] == 405
+    log = tmp_path / "logs/n1.log"
+    assert not log.exists() or key.decode() not in log.read_text()
 
 
 @pytest.mark.parametrize(
