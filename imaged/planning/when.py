@@ -126,6 +126,28 @@ def holds(condition: Condition, facts: Facts) -> bool:
     return found is not None and _COMPARE[condition.op](found, condition.value)
 
 
+def may_hold(condition: Condition, counts: Mapping[str, int]) -> bool:
+    """Whether there could be a machine on which it is so, and whose entries have these numbers of disks."""
+    return _known(condition, counts) is not False
+
+
+def _known(condition: Condition, counts: Mapping[str, int]) -> bool | None:
+    """Whether it is so, None: who knows."""
+    if isinstance(condition, Not):
+        inner = _known(condition.of, counts)
+        return None if inner is None else not inner
+    if isinstance(condition, All | Any):
+        decided = isinstance(condition, Any)  # one that holds decides an Any, one that does not an All
+        found = [_known(each, counts) for each in condition.of]
+        return decided if decided in found else None if None in found else not decided
+    if condition.id not in counts or condition.subject not in (Subject.COUNT, Subject.SIZE):
+        return None
+    count = counts[condition.id]
+    if condition.subject is Subject.COUNT:
+        return _COMPARE[condition.op](count, condition.value)
+    return None if count else False
+
+
 def disks_asked(condition: Condition) -> Iterator[str]:
     """Ids of disk entries that it asks about."""
     if isinstance(condition, Not):
