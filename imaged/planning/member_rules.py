@@ -9,6 +9,7 @@ from imaged.model.stack import Array, Crypt
 from imaged.planning.capacity import least_members
 from imaged.planning.layout_draft import Consumer, Draft
 from imaged.planning.references import Reference, parse_reference
+from imaged.planning.stack_rules import dangling, level_faults
 from imaged.planning.when import Condition, may_hold, parse
 
 _CASES = 4096  # combinations of disk counts that are looked at: three entries of 0 to 15 disks
@@ -17,14 +18,16 @@ _BEYOND = 2  # above the last number that any level names all is as there
 
 def member_faults(draft: Draft) -> Iterator[str]:
     """The first number of disks for which something cannot be made, of each thing."""
-    entries = {spec.id: spec for spec in draft.specs}
+    entries = {spec.id: spec for spec in draft.specs if 0 <= spec.count.min <= spec.count.max > 0}
+    keys = {holder.key for holder in draft.holders()}
     for at, consumer in draft.consumers():
         try:
             references = [parse_reference(text) for text in consumer.devices]
             condition = parse(consumer.when) if consumer.when else None
         except BadInput:
             continue  # told already
-        if references and all(not each.disk or each.disk in entries for each in references):
+        told = isinstance(consumer, Array) and any(level_faults(at, consumer.level))
+        if references and not told and not any(any(dangling(each, entries, keys)) for each in references):
             yield from islice(_faults(at, consumer, references, condition, entries), 1)
 
 

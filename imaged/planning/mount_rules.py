@@ -54,7 +54,7 @@ def _other_faults(at: str, other: OtherMount) -> Iterator[str]:
     if not _TYPE.fullmatch(other.type):
         yield f"{at}.type: {other.type!r} is no type of filesystem"
     if other.mount in ("", "/"):
-        yield f"{at}.mount: {other.mount!r} cannot be other than on a disk"
+        yield f"{at}.mount: {other.mount!r} must be on a disk"
     elif not other.mount.startswith(("/run/", "/dev/shm", "/sys/", "/proc/")):
         yield from (f"{at}.mount: {fault}" for fault in path_faults(other.mount))
     yield from options_faults(at, other.options)

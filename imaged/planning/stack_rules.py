@@ -53,10 +53,11 @@ def _array_faults(at: str, array: Array) -> Iterator[str]:
         yield f"{at}.spares: {array.spares} is less than none"
     if array.spares and any(each.level == 0 for each in array.level):
         yield f"{at}.spares: level 0 has no use for them"
-    yield from _level_faults(f"{at}.level", array.level)
+    yield from level_faults(f"{at}.level", array.level)
 
 
-def _level_faults(at: str, levels: Sequence[LevelFor]) -> Iterator[str]:
+def level_faults(at: str, levels: Sequence[LevelFor]) -> Iterator[str]:
+    """Of levels by themselves, and of two for one number of members."""
     for each in levels:
         needed = least_members(each.level)
         if each.level not in _LEVELS or needed is None:
@@ -99,21 +100,26 @@ def reference_faults(draft: Draft) -> Iterator[str]:
     holders = {holder.key: holder for holder in draft.holders()}
     entries = {spec.id: spec for spec in draft.specs}
     uses: list[_Use] = []
+    lost = False
     for at, by, consumer in _consumers(draft):
+        lost = lost or (not consumer.devices and consumer.preserve is Preserve.NEVER)
         for index, text in enumerate(consumer.devices):
             path = f"{at}.devices[{index}]"
             try:
                 reference = parse_reference(text)
             except BadInput as error:
                 yield f"{path}: {error.what} ({error.hint.removesuffix('.')})"
+                lost = True
                 continue
             if found := tuple(dangling(reference, entries, set(holders))):
                 yield from (f"{path}: {fault}" for fault in found)
+                lost = True
                 continue
             yield from _kind_faults(path, by, holders[key_of(reference)])
             uses.append(_Use(path, reference, at, consumer))
     yield from _shared_faults(uses, holders)
-    yield from _unused_faults(holders, {key_of(use.reference) for use in uses})
+    if not lost:  # what a slip of the pen leaves unused is not a second fault
+        yield from _unused_faults(holders, {key_of(use.reference) for use in uses})
     yield from _cycle_faults(uses, draft)
 
 
@@ -139,17 +145,22 @@ def dangling(reference: Reference, entries: dict[str, DiskSpec], keys: set[str])
     if key_of(reference) not in keys:
         has = ", ".join(partition.id for partition in entry.partitions)
         yield f"the disk entry {entry.id!r} has no partition {reference.part!r} (it has {has})"
-    if reference.index is not None and reference.index >= entry.count.max:
-        yield f"the disk entry {entry.id!r} has at most {entry.count.max} disks, counted from 0"
+    most = entry.count.max
+    if reference.index is not None and reference.index >= most > 0:
+        yield f"the disk entry {entry.id!r} has at most {most} disk{'s' * (most > 1)}, counted from 0"
     if reference.index is None and not reference.every and entry.count.max > 1:
         each = f"{entry.id}[*].{reference.part}"
         yield f"the disk entry {entry.id!r} may have several disks: write {each}, or [0] for the first"
 
 
 def _consumers(draft: Draft) -> Iterator[tuple[str, str, Consumer]]:
-    for at, consumer in draft.consumers():
-        kind = "array" if isinstance(consumer, Array) else "encrypted device"
-        yield at, kind if isinstance(consumer, Array | Crypt) else "volume group", consumer
+    yield from ((at, _kind_of(consumer), consumer) for at, consumer in draft.consumers())
+
+
+def _kind_of(consumer: Consumer) -> str:
+    if isinstance(consumer, Array):
+        return "array"
+    return "encrypted device" if isinstance(consumer, Crypt) else "volume group"
 
 
 def _kind(holder: Holder) -> str:
@@ -176,7 +187,8 @@ def _shared_faults(uses: list[_Use], holders: dict[str, Holder]) -> Iterator[str
     for use in uses:
         holder = holders[key_of(use.reference)]
         carried = [key for key in ("fs", "swap") if getattr(holder.content, key, None)]
-        if carried and not isinstance(holder.content, Partition):
+        right = not tuple(_kind_faults(use.at, _kind_of(use.consumer), holder))
+        if carried and right and not isinstance(holder.content, Partition):
             yield f"{holder.at}.{carried[0]}: {holder.key} is part of {use.of}, so it carries nothing itself"
 
 

@@ -11,9 +11,34 @@ from hypothesis import strategies as st
 from imaged.model.errors import BadInput, CannotPlan
 from imaged.model.hardware import Bus, Firmware, Inventory
 from imaged.model.image import ImageFacts, Kernel
-from imaged.model.layout import Boot, BootFirmware, DiskSpec, Label, Layout, Match, Partition, Pick, Role
+from imaged.model.layout import (
+    Boot,
+    BootFirmware,
+    Count,
+    DiskSpec,
+    Esp,
+    Label,
+    Layout,
+    Match,
+    Partition,
+    Pick,
+    Role,
+    Wipe,
+)
 from imaged.model.size import GIB, MIB, Bytes, SizeBounds
-from imaged.model.stack import Cap, Filesystem, SizeSpec
+from imaged.model.stack import (
+    Cap,
+    Crypt,
+    Filesystem,
+    LevelFor,
+    OtherMount,
+    Preserve,
+    SizeSpec,
+    SwapFile,
+    ThinPool,
+    Unlock,
+    Volume,
+)
 from imaged.planning.layout import check, read
 from imaged.store import yamlfile
 
@@ -73,6 +98,64 @@ def test_what_we_ship_is_without_fault(path: Path) -> None:
     assert _file(path).name == path.stem
 
 
+def test_every_way_to_write_it() -> None:
+    layout = _file(_DATA / "everything.yaml")
+    assert [disk.count for disk in layout.disks] == [Count(2, 2), Count(0, 12), Count()]
+    assert [disk.wipe for disk in layout.disks] == [Wipe.ALL, Wipe.ALL, Wipe.NONE]
+    home = layout.disks[2].partitions[3]
+    assert (home.mkfs, home.preserve) == (("-m", "0"), Preserve.IF_PRESENT)
+    assert [array.level for array in layout.raid] == [
+        (LevelFor(1),), (LevelFor(1),), (LevelFor(1, 2, 2), LevelFor(5, 3, 3), LevelFor(6, 4)),
+    ]  # fmt: skip
+    assert layout.luks == (
+        Crypt(id="c0", devices=("one.l",), fs=Filesystem.XFS, mount="/c", unlock=(Unlock.TPM2, Unlock.KEYFILE)),
+    )
+    group, kept = layout.lvm
+    assert (group.devices, group.extent, group.reserve) == (("one.p",), 8 * MIB, 10.0)
+    assert group.thin == (ThinPool("pool", _exactly(5 * GIB)),)
+    assert group.lvs[2] == Volume(id="w", size=_exactly(GIB), swap=True, priority=1)
+    assert (kept.preserve, kept.devices) == (Preserve.REQUIRED, ())
+    assert layout.esp == Esp("/boot/efi", "os[0].esp", ("os[1].esp",))
+    assert layout.mounts == (OtherMount("server:/home", "/home", "nfs"),)
+    assert layout.swap == (SwapFile("/a/swapfile", _exactly(GIB), "ram < 8G"),)
+
+
+@pytest.mark.parametrize(
+    ("changes", "same"),
+    [
+        ({"count": {"min": 3}}, {"count": {"min": 3, "max": 9999}}),
+        ({"count": 3}, {"count": {"min": 3, "max": 3}}),
+        ({"similar": "7.5 %"}, {"similar": 7.5}),
+        ({"match": {"serial": 1234}}, {"match": [{"serial": ["1234"]}]}),
+        ({"top_raid": [{"level": "raid1", "metadata": 1.0}]}, {"top_raid": [{"level": 1, "metadata": "1.0"}]}),
+        ({"top_raid": [{"level": {2: 1, "3-4": 5}}]}, {"top_raid": [{"level": {"2": 1, "3-4": "raid5"}}]}),
+        ({"top_raid": [{"level": [{"level": 1, "least": 2}]}]}, {"top_raid": [{"level": {"2+": "1"}}]}),
+        ({"top_luks": [{"type": "luks2", "key": {"from": "server"}}]}, {"top_luks": [{"key": "server"}]}),
+        ({"top_luks": [{"unlock": "tpm2"}]}, {"top_luks": [{"unlock": ["tpm2"]}]}),
+        ({"top_lvm": [{"reserve": "10%"}]}, {"top_lvm": [{"reserve": 10}]}),
+        ({"top_lvm": [{"lvs": [{"id": "s", "size": 1024, "fs": "swap"}]}]},
+         {"top_lvm": [{"lvs": [{"id": "s", "size": "1K", "swap": True}]}]}),
+        ({"top_lvm": [{"thin": {"id": "p", "size": "1KB"}}]}, {"top_lvm": [{"thin": [{"id": "p", "size": 1000}]}]}),
+    ],
+)  # fmt: skip
+def test_two_ways_to_write_one_thing(changes: dict[str, Any], same: dict[str, Any]) -> None:
+    assert read(_stack(**changes), "x") == read(_stack(**same), "x")
+
+
+def test_the_examples_of_the_specification() -> None:
+    given = {path.stem: _file(path) for path in sorted((_DATA / "spec").glob("*.yaml"))}
+    assert list(given) == ["btrfs-subvolumes", "luks-lvm-keep-data", "one-disk", "raid1-data-raid"]
+    assert [len(layout.disks) for layout in given.values()] == [1, 1, 1, 2]
+    assert given["one-disk"].boot.removable_path
+    assert given["raid1-data-raid"].raid == _file(_SHIPPED / "raid1-data-raid.yaml").raid
+    assert given["luks-lvm-keep-data"].lvm == _file(_SHIPPED / "luks-lvm-keep-data.yaml").lvm
+    assert given["btrfs-subvolumes"].swap == _file(_SHIPPED / "btrfs-subvolumes.yaml").swap
+    assert (
+        given["btrfs-subvolumes"].disks[0].partitions[2]
+        == (_file(_SHIPPED / "btrfs-subvolumes.yaml").disks[0].partitions[2])
+    )
+
+
 def test_the_manuals_example_is_without_fault() -> None:
     manual = (Path(__file__).parents[2] / "docs/layouts.md").read_text()
     example = manual.split("```yaml\n")[1].split("```")[0]
@@ -121,6 +204,25 @@ def _plain(**changes: Any) -> dict[str, Any]:
     top = {key.removeprefix("top_"): value for key, value in changes.items() if key.startswith("top_")}
     disk |= {key: value for key, value in changes.items() if not key.startswith("top_")}
     return {"version": 1, "disks": [disk]} | top
+
+
+_ROWS = {
+    "raid": {"id": "m", "devices": ["os[0].a", "os[1].a", "os[2].a"], "level": 1, "fs": "xfs", "mount": "/m"},
+    "luks": {"id": "c", "devices": "os[0].c", "fs": "xfs", "mount": "/c"},
+    "lvm": {"vg": "v", "devices": "os[0].v"},
+}
+
+
+def _stack(**changes: Any) -> dict[str, Any]:
+    """An array, an encrypted device and a group on three disks; ``top_raid`` changes the array."""
+    parts = [{"id": id, "role": role, "size": "1G"} for id, role in (("a", "raid"), ("c", "luks"), ("v", "pv"))]
+    esp = {"id": "esp", "role": "esp", "size": "1G", "fs": "vfat"}
+    many = {"id": "os", "count": 3, "match": {"bus": "sata"}, "partitions": [esp, *parts]}
+    many |= {key: value for key, value in changes.items() if not key.startswith("top_")}
+    rows = {key: [row | (changes.get(f"top_{key}") or [{}])[0]] for key, row in _ROWS.items()}
+    one = {**_plain()["disks"][0], "id": "one"}
+    top = {"esp": {"mount": "/efi", "primary": "os[0].esp", "mirrors": ["os[*].esp"]}}
+    return {"version": 1, "disks": [many, one], **rows, **top}
 
 
 def _partitions(*more: dict[str, Any]) -> dict[str, Any]:
