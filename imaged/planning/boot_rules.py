@@ -69,7 +69,7 @@ def _esp_faults(draft: Draft, holders: dict[str, Holder]) -> Iterator[str]:
     if draft.esp is None:
         for holder in esps:
             if not holder.content.mount:
-                yield f"{holder.at}.mount: the key 'mount' is missing (usually /boot/efi)"
+                yield f"{holder.at}.mount: the key 'mount' is missing (usually /boot/efi; 'esp' can say it too)"
         return
     named = {"esp.primary": draft.esp.primary}
     named |= {f"esp.mirrors[{index}]": text for index, text in enumerate(draft.esp.mirrors)}

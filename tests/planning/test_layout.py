@@ -43,6 +43,7 @@ from imaged.planning.layout import check, read
 from imaged.store import yamlfile
 
 _DATA = Path(__file__).parents[1] / "data/layouts"
+_MANUAL = Path(__file__).parents[2] / "docs/layouts.md"
 _SHIPPED = Path(__file__).parents[2] / "autoinstall_scripts/layouts"
 
 
@@ -156,10 +157,22 @@ def test_the_examples_of_the_specification() -> None:
     )
 
 
-def test_the_manuals_example_is_without_fault() -> None:
-    manual = (Path(__file__).parents[2] / "docs/layouts.md").read_text()
-    example = manual.split("```yaml\n")[1].split("```")[0]
-    assert len(read(yamlfile.parse(example, where="docs/layouts.md"), "manual").disks[0].partitions) == 4
+def _fenced(kind: str) -> list[str]:
+    """The examples of one kind in the manual."""
+    return [part.split("```")[0] for part in _MANUAL.read_text().split(f"```{kind}\n")[1:]]
+
+
+@pytest.mark.parametrize("number", [0, 2, 3, 4])
+def test_the_manuals_examples_are_without_fault(number: int) -> None:
+    assert read(yamlfile.parse(_fenced("yaml")[number], where="docs/layouts.md"), "manual").disks
+
+
+def test_the_manuals_faults_are_told_so() -> None:
+    faulty = _fenced("yaml")[1]
+    for text, told in zip((faulty, faulty.replace("levle", "level")), _fenced("text"), strict=True):
+        with pytest.raises(BadInput) as caught:
+            read(yamlfile.parse(text, where="docs/layouts.md"), "site")
+        assert str(caught.value) == told.strip()
 
 
 def test_every_fault_of_a_file_is_told_at_once() -> None:

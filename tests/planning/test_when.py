@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from imaged.model.errors import BadInput
 from imaged.planning import when
-from imaged.planning.when import Comparison, Condition, Facts, Not, Op, Subject, disks_asked, holds, parse
+from imaged.planning.when import Comparison, Condition, Facts, Not, Op, Subject, disks_asked, holds, may_hold, parse
 
 _FACTS = Facts("uefi", "x86_64", 8 * 2**30, {"os": 2, "data": 0}, {"os": 2**40})
 _UEFI = Comparison(Subject.FIRMWARE, "", Op.EQ, "uefi")
@@ -95,6 +95,27 @@ def test_where_it_goes_wrong(text: str, fault: str) -> None:
 def test_which_disks_it_asks_about() -> None:
     found = disks_asked(parse("count(a) > 1 and not (size(b) > 1T or ram < 8G) or count(a) == 0"))
     assert list(found) == ["a", "b", "a"]
+
+
+@pytest.mark.parametrize(
+    ("text", "counts", "expected"),
+    [
+        ("count(a) >= 2", {"a": 2}, True),
+        ("count(a) >= 2", {"a": 1}, False),
+        ("count(a) >= 2", {}, True),
+        ("not count(a) >= 2", {"a": 2}, False),
+        ("not ram < 8G", {}, True),
+        ("size(a) > 1T", {"a": 0}, False),
+        ("size(a) > 1T", {"a": 1}, True),
+        ("count(a) > 0 and arch == x86_64", {"a": 0}, False),
+        ("count(a) > 0 and arch == x86_64", {"a": 1}, True),
+        ("count(a) > 0 or arch == x86_64", {"a": 0}, True),
+        ("count(a) > 0 or count(b) > 0", {"a": 0, "b": 0}, False),
+        ("not (count(a) == 0 or ram < 8G)", {"a": 0}, False),
+    ],
+)
+def test_whether_it_could_hold_anywhere(text: str, counts: dict[str, int], expected: bool) -> None:
+    assert may_hold(parse(text), counts) is expected
 
 
 _IDS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,8}", fullmatch=True)
