@@ -10,7 +10,7 @@ from pathlib import Path
 
 from imaged.model.errors import ImagedError
 from imaged.model.report import Claimed
-from installer import cmdline, confirm, tree, udev
+from installer import cmdline, confirm, storage, tree
 from installer.cmdline import Orders
 from installer.console import Console, uptime
 from installer.crypts import Keys
@@ -58,7 +58,7 @@ def install(orders: Orders, claimed: Claimed, reporter: Reporter) -> None:
         admit(claimed.authorized_keys)
         notice_lost_servers()
     with reporter.phase("inventory"):
-        inventory = udev.take(orders.boot_mac)
+        inventory = storage.take(orders.boot_mac, processes.run)
     with reporter.phase("plan"):
         answer = reporter.server.plan(inventory)
         plan = answer.plan
