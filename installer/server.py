@@ -10,6 +10,7 @@ from urllib.parse import quote
 from attrs import frozen
 
 from imaged.model.codec import from_json, to_json
+from imaged.model.dialect import HEADER, dialect
 from imaged.model.errors import BadInput, Conflict, Denied, ImagedError, NotFound, Unreachable
 from imaged.model.hardware import Inventory
 from imaged.model.report import Claim, Claimed, PlanAnswer, PlanRequest, Problem, Report
@@ -82,7 +83,8 @@ class Server:
         self, method: str, name: str, body: str = "", *, signed: bool = True, pauses: tuple[int, ...] = PAUSES,
         timeout: float = _TIMEOUT,
     ) -> bytes:  # fmt: skip
-        headers = {"Content-Type": "application/json" if body[:1] == "{" else "text/plain; charset=utf-8"}
+        kind = "application/json" if body[:1] == "{" else "text/plain; charset=utf-8"
+        headers = {"Content-Type": kind, HEADER: dialect()}
         if signed:
             headers["Authorization"] = f"Bearer {self.secret}"
         url = f"{self.base}/v1/{name}"
