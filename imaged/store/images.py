@@ -242,15 +242,18 @@ class Images:
     def remove(self, name: str, number: int) -> None:
         """Remove one version. It is out of sight by one rename; what a crash leaves then, the next removal clears.
 
-        Who uses it, and which channels mean it, is the caller's question. Raises NotFound, and Conflict while the image
-        is worked on or edited.
+        Who uses it, and which channels mean it, is the caller's question. Raises NotFound, and Conflict while a version
+        of the image is made.
         """
         home = self._home(name)
         if number not in self._numbers(name):
             raise NotFound(f"{name}@{number} is not in the store")
-        with durable.explained(home), _alone(home):
+        with durable.explained(home), _locked(home):
             durable.write_file(home / _LAST, f"{max(self._last(name), number)}\n")
-            (home / str(number)).rename(home / f"{_GONE}{number}-{os.getpid()}")
+            try:
+                (home / str(number)).rename(home / f"{_GONE}{number}-{os.getpid()}")
+            except FileNotFoundError:  # another was faster
+                raise NotFound(f"{name}@{number} is not in the store") from None
             durable.sync_directory(home)
             _clear(home)
 

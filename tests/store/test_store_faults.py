@@ -251,17 +251,24 @@ def test_channels_that_many_move_at_once_lose_nothing(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "channels").iterdir() if not path.name.startswith(".")] == ["stable"]
 
 
-@pytest.mark.parametrize("act", ["remove_image", "rename", "remove"])
+@pytest.mark.parametrize("act", ["remove_image", "rename"])
 def test_an_image_that_somebody_edits_stays_where_it_is(images: Images, act: str) -> None:
     first = images.resolve(ImageRef("compute"))
     acts: dict[str, Callable[[], None]] = {
         "remove_image": lambda: images.remove_image("compute"),
         "rename": lambda: images.rename("compute", "login"),
-        "remove": lambda: images.remove("compute", 1),
     }
     with working_copy(images, first, "alice", exactly=False, fresh=False), pytest.raises(Conflict, match="edit"):
         acts[act]()
     assert images.versions("compute") == (first,)
+
+
+def test_a_copy_can_be_sealed_whose_version_was_removed_meanwhile(images: Images) -> None:
+    first = images.resolve(ImageRef("compute"))
+    make(images)
+    with working_copy(images, first, "alice", exactly=False, fresh=False) as copy:
+        images.remove("compute", 1)
+        assert as_sealed(images, images.seal(copy.working, origin="edit", base=first))
 
 
 def test_a_lock_on_what_was_renamed_meanwhile_is_none(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
