@@ -31,10 +31,12 @@ class Wanted(NamedTuple):
 
 class Source(NamedTuple):
     """Where contents come from: rsync's source for each module, and the proof that rsync takes from its environment
-    (an argument would be in every process list)."""
+    (an argument would be in every process list). After ``silence`` seconds the server counts as hung; while it lets us
+    wait for our turn it does not."""
 
     modules: Dict[str, str]
     secret: Dict[str, str]
+    silence: int = 300
 
 
 def server(host: str, port: int, node: str, secret: str) -> Source:
@@ -44,15 +46,15 @@ def server(host: str, port: int, node: str, secret: str) -> Source:
     return Source({"image": "rsync://imaged/image/", "overrides": "rsync://imaged/overrides/"}, {"RSYNC_PROXY": proxy})
 
 
-def argv(source: str, root: str, target: str, whole: bool) -> Tuple[str, ...]:
+def argv(source: str, root: str, target: str, whole: bool, silence: int = 300) -> Tuple[str, ...]:
     """rsync for contents only: modes, owners, links and all else are ours to set, from the manifest.
 
     --ignore-times, since we know better what differs; --compare-dest gives the file that is there now as the basis of a
     delta; --partial leaves a big file's beginning for the rerun. Sparse files stay sparse.
     """
-    basis = ("--whole-file",) if whole else ("--compare-dest={}".format(root),)
     common = ("rsync", "-t", "-S", "-I", "--partial", "--no-inc-recursive", "--files-from=-", "--from0")
-    return common + basis + (source, target + "/")
+    limit = "--timeout={}".format(silence)
+    return common + (limit, "--whole-file" if whole else "--compare-dest=" + root, source, target + "/")
 
 
 def names(paths: Iterable[bytes]) -> bytes:
@@ -134,7 +136,8 @@ class Fetch:
             paths = [each.path for each in wanted if each.source == module]
             for top, group in self._stage.rows(paths).items():
                 target = self._place.full(self._stage.directory(top))
-                command = argv(self._source.modules[module], os.fsdecode(self._place.root), os.fsdecode(target), whole)
+                root, silence = os.fsdecode(self._place.root), self._source.silence
+                command = argv(self._source.modules[module], root, os.fsdecode(target), whole, silence)
                 self._until_done(command, names(group), lambda: self._progress(before - self._stage_bytes(wanted)))
 
     def _until_done(self, command: Sequence[str], listed: bytes, tick: Callable[[], None]) -> None:
