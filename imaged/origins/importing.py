@@ -1,6 +1,5 @@
 """Makes a tree of a file or a directory: finds out what it is, unpacks it, looks at what came out, and cleans it."""
 
-import importlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,7 +11,7 @@ from imaged import process
 from imaged.model.errors import BadInput
 from imaged.model.image import ImageFacts
 from imaged.model.plan import RemovePath
-from imaged.origins import directory, oci, unpacking
+from imaged.origins import directory, diskfile, oci, unpacking
 from imaged.origins.oci import Wanted
 from imaged.origins.unpacking import Watch
 from imaged.planning.clean import CLEAN
@@ -182,14 +181,12 @@ class _Import:
         return packed, kind
 
     def _disk(self, path: Path) -> None:
-        disks = importlib.import_module("imaged.origins.diskfile")  # QEMU and its room: for disks only
-
         def on_line(line: str) -> None:
             self._watch.note(line)
             self._watch.detail(line)
 
         source = self._source
-        disks.unpack(path, self._tree, partition=source.partition, boot=source.boot, on_line=on_line)
+        diskfile.unpack(path, self._tree, partition=source.partition, boot=source.boot, on_line=on_line)
 
 
 def look(path: Path) -> tuple[Holds, Path]:

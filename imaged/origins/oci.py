@@ -62,6 +62,8 @@ def fill(layout: Path, kind: Holds, tree: Path, wanted: Wanted, watch: Watch) ->
             if number > 1:
                 clear_way(scratch, Tree(tree), blob.at)
             lost += unpacking.unpack(untar(layer=True), scratch, tree, watch, packed=Packing.NONE)
+        except BadInput as error:
+            raise BadInput(error.what, where=f"layer {number} of {layout.name}: {blob.at}", hint=error.hint) from None
         finally:
             scratch.unlink(missing_ok=True)
     return Laid(" ".join(filter(None, (*names[:1], digest))), arch, lost)

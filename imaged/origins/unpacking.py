@@ -113,7 +113,8 @@ def unpack(unpacker: Unpacker, source: Path, tree: Path, watch: Watch, *, packed
 def _failed(program: str, code: int, trouble: Sequence[str], source: Path) -> ImagedError:
     said = "\n  ".join(trouble[:_SHOWN]) or f"{program} ended with {code}"
     if any(words in said for words in _FULL):
-        return CommandFailed(f"the disk is full\n  {said}", where="the image store", hint="Make room there, then run the same command again.")
+        hint = "Make room there, then run the same command again."
+        return CommandFailed(f"the disk is full\n  {said}", where="the image store", hint=hint)
     if code < 0 or code > 128:
         return CommandFailed(f"{said}\n  (ended with {code})", where=str(source))
     return BadInput(said, where=str(source), hint=f"{program} cannot unpack it: is it whole? Compare its checksum.")

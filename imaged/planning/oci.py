@@ -105,7 +105,7 @@ def choose(choices: Sequence[Choice], tag: str, arch: str, default: str, where: 
         if not fit:
             raise BadInput(f"there is none for {arch} in it", where=where, hint=listed)
     elif len({each.arch for each in fit}) > 1:
-        own = [each for each in fit if each.arch == goarch(default)]
+        own = [each for each in fit if each.arch in ("", goarch(default))]
         if not own:
             raise BadInput(f"there is none for {default} in it", where=where, hint=f"Choose with --arch:\n  {listed}")
         fit = own

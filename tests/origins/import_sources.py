@@ -156,7 +156,10 @@ def _zstd(plain: bytes) -> bytes:
     return subprocess.run(("zstd", "-c"), input=plain, capture_output=True, check=True).stdout
 
 
-PACKERS: tuple[Callable[[bytes], bytes], ...] = (lambda plain: plain, gzip.compress, _zstd)
+Packer = tuple[str, Callable[[bytes], bytes]]
+GZIP: Packer = ("+gzip", gzip.compress)
+PACKERS: tuple[Packer, ...] = (("", lambda plain: plain), GZIP, ("+zstd", _zstd))
+_LAYER = "application/vnd.oci.image.layer.v1.tar"
 
 
 class LayoutMaker:
@@ -176,11 +179,14 @@ class LayoutMaker:
     def document(self, value: object, kind: str) -> dict[str, Any]:
         return self.blob(json.dumps(value).encode(), f"application/vnd.oci.image.{kind}.v1+json")
 
-    def image(self, layers: Sequence[bytes], arch: str = "amd64") -> dict[str, Any]:
-        """The descriptor of an image; its layers are packed in turn as PACKERS does."""
+    def image(
+        self, layers: Sequence[bytes], arch: str = "amd64", packers: Sequence[Packer] = PACKERS
+    ) -> dict[str, Any]:
+        """The descriptor of an image; its layers are packed by ``packers`` in turn."""
         diffs = [f"sha256:{hashlib.sha256(plain).hexdigest()}" for plain in layers]
         config = {"architecture": arch, "os": "linux", "rootfs": {"type": "layers", "diff_ids": diffs}}
-        blobs = [self.blob(PACKERS[number % 3](plain)) for number, plain in enumerate(layers)]
+        chosen = [packers[number % len(packers)] for number in range(len(layers))]
+        blobs = [self.blob(pack(plain), _LAYER + kind) for (kind, pack), plain in zip(chosen, layers, strict=True)]
         manifest = {"schemaVersion": 2, "config": self.document(config, "config"), "layers": blobs}
         found = self.document(manifest, "manifest")
         return {**found, "platform": {"architecture": arch, "os": "linux"}}
