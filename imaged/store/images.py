@@ -33,6 +33,7 @@ from imaged.store.tree import Tree
 _GONE = ".gone-"
 _LAST = ".last"
 EDIT_LOCK = ".edit.lock"
+_EMPTY = frozenset((".lock", EDIT_LOCK, _LAST, "channels"))  # what an image without any version or work in it has
 TIED = ".tied"  # in a working tree's directory: files of the tree may be those of a sealed version
 _BUILD_ONE = "`imaged buildimage RECIPE` makes one."
 
@@ -281,10 +282,14 @@ class Images:
         if not self._numbers(name):
             raise NotFound(f"there is no image {name!r}")
         taken = Conflict(f"there is an image {to!r} already", hint="Choose another name, or remove it first.")
-        if target.exists():
+        if any(path.name not in _EMPTY for path in _listed(target)):
             raise taken
         with durable.explained(home), _alone(home):
             refuse_mounts(home)
+            if target.exists():
+                with _alone(target):
+                    self._remember(to)
+                    shutil.rmtree(target)
             self._remember(name)
             try:
                 home.rename(target)

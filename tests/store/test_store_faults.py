@@ -310,6 +310,19 @@ def test_no_number_means_two_things_even_after_its_image_was_removed(images: Ima
     assert make(images).ref == "compute@4"
 
 
+def test_a_name_that_a_broken_build_left_can_be_taken(images: Images) -> None:
+    with pytest.raises(KeyError), images.working("login"):
+        raise KeyError
+    with images.working("login"), pytest.raises(Conflict, match="already"):
+        images.rename("compute", "login")
+    images.rename("compute", "login")
+    assert images.resolve(ImageRef("login")).ref == "login@1"
+    with pytest.raises(KeyError), images.working("gold", resume=True):
+        raise KeyError
+    with pytest.raises(Conflict, match="already"):
+        images.rename("login", "gold")
+
+
 def test_what_is_not_there_is_not_removed(images: Images) -> None:
     with pytest.raises(NotFound):
         images.remove("compute", 7)
