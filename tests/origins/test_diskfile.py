@@ -90,7 +90,7 @@ def test_a_whole_archive_is_unpacked_and_said(tmp_path: Path) -> None:
         (HELLO + frame(Kind.FAILED, to_json(Failed("this is a Windows disk")).encode()), "this is a Windows disk"),
         (HELLO + frame(Kind.END, to_json(End(0, "")).encode()), "the appliance sent END out of turn"),
         (stream(packed())[:-120], "the appliance ended before it had sent everything"),
-        (stream(packed())[:2000], "the stream ends within a frame"),
+        (stream(packed())[:2000], "the appliance ended before it had sent everything"),
         (stream(packed(), sent=700), "what arrived is not what the appliance sent"),
         (stream(packed(), wrong=True), "what arrived is not what the appliance sent"),
         (stream(packed(), claimed=1), "what arrived is not what the appliance sent"),

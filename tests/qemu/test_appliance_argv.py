@@ -1,6 +1,7 @@
 """The appliance's command line: the image is only read, its format is said, and nothing it names is opened."""
 
 import json
+from itertools import pairwise
 
 import pytest
 
@@ -16,7 +17,7 @@ def words(format: DiskFormat, partition: str = "", arch: str = "x86_64", accel: 
 
 
 def after(option: str, command: tuple[str, ...]) -> list[str]:
-    return [value for word, value in zip(command, command[1:], strict=False) if word == option]
+    return [value for word, value in pairwise(command) if word == option]
 
 
 @pytest.mark.parametrize(
