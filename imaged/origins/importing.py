@@ -258,13 +258,18 @@ def _times_kept(root: Path) -> Iterator[None]:
     """Directories from which something goes keep their times, so that one file imported twice gives equal versions."""
     before = {os.fsencode(root): root.stat().st_mtime_ns}
     before |= {entry.path: entry.stat(follow_symlinks=False).st_mtime_ns for entry in _walk(root) if _is_dir(entry)}
-    yield
     identity = Tree(root).locate("/etc/machine-id", follow=False)
-    if identity is not None and (time := before.get(os.fsencode(identity.parent))) and not identity.is_symlink():
-        os.utime(identity, ns=(time, time))
+    was = _changed(identity)
+    yield
+    if identity is not None and _changed(identity) != was and (time := before.get(os.fsencode(identity.parent))):
+        os.utime(identity, ns=(time, time), follow_symlinks=False)
     for at, time in before.items():
         with suppress(FileNotFoundError):
             os.utime(at, ns=(time, time), follow_symlinks=False)
+
+
+def _changed(path: Path | None) -> int:
+    return path.lstat().st_mtime_ns if path is not None and (path.exists() or path.is_symlink()) else 0
 
 
 def _walk(root: Path) -> Iterator[os.DirEntry[bytes]]:
