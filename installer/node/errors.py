@@ -8,7 +8,7 @@ DONE, FAILED, USAGE, REFUSED, DRIFT, NO_SERVER = range(6)  # exit codes
 
 
 class Failed(Exception):
-    """Something a person can fix. Caught in ``main`` only."""
+    """Something a person can fix. Caught in ``client``, which tells the server of it, and in ``main``."""
 
     code = FAILED
 

@@ -83,18 +83,14 @@ def verdict(code: int, errors: str) -> Tuple[str, str]:
 
 
 class Fetch:
-    """Fetches for one update. ``sleep`` waits between attempts, ``progress`` is told bytes of staging every second."""
+    """Fetches for one update. ``sleep`` waits between attempts."""
 
-    def __init__(
-        self, place: Place, stage: Stage, source: Source, say: Say, sleep: Callable[[float], None],
-        progress: Callable[[int], None],
-    ) -> None:  # fmt: skip
+    def __init__(self, place: Place, stage: Stage, source: Source, say: Say, sleep: Callable[[float], None]) -> None:
         self._place = place
         self._stage = stage
         self._source = source
         self._say = say
         self._sleep = sleep
-        self._progress = progress
 
     def all(self, wanted: Sequence[Wanted]) -> None:
         """Every content is in staging and proven when this returns. Raises Failed; the tree is untouched."""
@@ -131,18 +127,17 @@ class Fetch:
         return digest(directory, name) == each.entry.sha256
 
     def _get(self, wanted: Sequence[Wanted], whole: bool) -> None:
-        before = self._stage_bytes(wanted)
         for module in dict.fromkeys(each.source for each in wanted):
             paths = [each.path for each in wanted if each.source == module]
             for top, group in self._stage.rows(paths).items():
                 target = self._place.full(self._stage.directory(top))
                 root, silence = os.fsdecode(self._place.root), self._source.silence
                 command = argv(self._source.modules[module], root, os.fsdecode(target), whole, silence)
-                self._until_done(command, names(group), lambda: self._progress(before - self._stage_bytes(wanted)))
+                self._until_done(command, names(group))
 
-    def _until_done(self, command: Sequence[str], listed: bytes, tick: Callable[[], None]) -> None:
+    def _until_done(self, command: Sequence[str], listed: bytes) -> None:
         for pause in PAUSES + (0,):
-            ended = watch(command, self._say, stdin=listed, tick=tick, secret=self._source.secret)
+            ended = watch(command, self._say, stdin=listed, secret=self._source.secret)
             outcome, reason = verdict(ended.code, ended.errors)
             if outcome == "done":
                 return
@@ -150,10 +145,6 @@ class Fetch:
                 raise _failure(ended, reason, outcome)
             self._say("fetch interrupted ({}), again in {} s".format(reason, pause))
             self._sleep(pause)
-
-    def _stage_bytes(self, wanted: Sequence[Wanted]) -> int:
-        """Free bytes where staging is: how far rsync is, without asking it."""
-        return sum(self._stage.room(top) for top in self._stage.rows([each.path for each in wanted]))
 
     def _discard(self, path: bytes) -> None:
         staged = self._stage.content(path)

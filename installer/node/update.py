@@ -85,7 +85,7 @@ def _carry_out(
             owed = journal.owed()
             changed = [each.path for each in linked.actions if each.verb != PROTECTED]
             journal.begin(str(plan["serial"]), changed)
-            applied = applying.apply(place, stage, actions, linked.leaders, lambda action: None)
+            applied = applying.apply(place, stage, actions, linked.leaders)
             said += ["{} stays: something of this node is in it".format(shown(path)) for path in applied.kept]
             files = _entries(manifest, users.names(plan.get("merge", ())))
             said += merge_users(place, stage, site.state, files, _fetch(site, place, stage, source))
@@ -116,7 +116,7 @@ def _carry_out(
 
 
 def _fetch(site: Site, place: Place, stage: Stage, source: Source) -> Fetch:
-    return Fetch(place, stage, source, site.say, site.sleep, lambda got: None)
+    return Fetch(place, stage, source, site.say, site.sleep)
 
 
 def rsync_everything(site: Site, plan: Plan, source: Source, options: Options, rules: survey.Rules) -> None:
