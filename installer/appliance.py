@@ -29,8 +29,8 @@ _LVM = 'global { thin_check_executable="" cache_check_executable="" } devices { 
 _TAR = (
     "tar", "--create", "--file=-", "--format=posix", "--pax-option=delete=atime,delete=ctime", "--numeric-owner",
     # XFS shows ACLs once more in its own form, which no other filesystem is to get as an attribute (xfs_xattr.c).
-    "--xattrs", "--xattrs-include=*", "--xattrs-exclude=trusted.SGI_ACL_*", "--acls", "--sparse", "--one-file-system", "--blocking-factor=128",
-    f"--directory={_TARGET}",
+    "--xattrs", "--xattrs-include=*", "--xattrs-exclude=trusted.SGI_ACL_*", "--acls", "--sparse",
+    "--one-file-system", "--blocking-factor=128", f"--directory={_TARGET}",
 )  # fmt: skip
 
 
