@@ -105,6 +105,9 @@ def _follow(wish: Wish, state: State, server: Server, plan: Plan) -> int:
         if not wish.options.dry_run:
             log.say("done")
             server.updated(_told(plan, answer))
+    except Failed:
+        state.forget("serial")  # the next run asks for a plan again, finds nothing to do and tells
+        raise
     finally:
         _print(wish, plan, outcome, answer)
     _reboot(wish, plan, outcome, site)
