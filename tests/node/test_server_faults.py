@@ -205,7 +205,8 @@ def test_an_api_that_fails(node: Node, faults: list[tuple[str, str]], code: int)
     assert node.update()[0] == DONE
     assert node.differing() == set()
     assert (node.home / "serial").read_text() == "serial-2\n"
-    assert [each.outcome for each in node.api.told if isinstance(each, Updated)][-1] is Outcome.DONE
+    told = [each for each in node.api.told if isinstance(each, Updated)][-1]
+    assert (told.image, told.outcome) == ("c@2", Outcome.DONE)
 
 
 def test_a_difference_that_does_not_fit_is_not_the_end(node: Node) -> None:
