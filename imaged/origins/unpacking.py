@@ -24,6 +24,7 @@ from imaged.planning.importing import (
     Packing,
     Unpacker,
     bytes_read,
+    in_short,
     is_loss,
     is_trouble,
     packing,
@@ -96,7 +97,7 @@ def unpack(unpacker: Unpacker, source: Path, tree: Path, watch: Watch, *, packed
         if is_loss(said):
             lost += 1
         elif is_trouble(said):
-            trouble.append(said)
+            trouble.append(in_short(said))
 
     at = tree / box
     at.mkdir(mode=0o700)

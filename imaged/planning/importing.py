@@ -193,7 +193,7 @@ def unpack_argv(kind: Packing) -> tuple[str, ...]:
 
 def copy_argv(source: str, into: str) -> tuple[str, ...]:
     """A directory's content, without what is mounted in it. rsync ends with us."""
-    what = ("-aHAXSx", "--numeric-ids", "--modify-window=-1", "--info=mount2,name0")
+    what = ("-aHAXSx", "--numeric-ids", "--modify-window=-1", "--info=name0")
     return ("setpriv", "--pdeathsig", "TERM", "rsync", *what, "--", f"{source.rstrip('/')}/", f"{into}/")
 
 
@@ -224,3 +224,8 @@ def is_trouble(line: str) -> bool:
 def without_program(line: str) -> str:
     """``/.imaged-x/tar: Unexpected EOF in archive``, as people know it."""
     return _TOLD.sub("", line, count=1)
+
+
+def in_short(line: str) -> str:
+    """A line that fits a screen: a path may have 4096 bytes, and the fault is at the end."""
+    return line if len(line) <= 200 else f"{line[:80]} ... {line[-110:]}"
