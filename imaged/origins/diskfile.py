@@ -30,6 +30,7 @@ _WORD = re.compile(r"[A-Za-z0-9_@=+:./-]{0,200}", re.ASCII)  # it travels on a k
 _CONNECT, _BOOT, _SILENCE = 60, 300, 900  # seconds; a log that is replayed under emulation takes its time
 _TAIL = 12  # lines of the console
 _STEP = 10  # percent
+_LOCKED = 'Failed to get shared "write" lock'  # QEMU's, when another one writes to the image
 _UNTAR = (
     "tar", "--extract", "--file=-", "--numeric-owner", "--same-owner", "--same-permissions", "--xattrs",
     "--xattrs-include=*", "--acls", "--sparse", "--delay-directory-restore",
@@ -96,7 +97,7 @@ class Channel:
 
     def lost(self, what: str) -> CommandFailed:
         """``what``, with what the machine said last."""
-        return CommandFailed(what, hint="\n  ".join(_last_words(self.console)))
+        return _ended(what, self.console)
 
 
 @contextmanager
@@ -135,10 +136,7 @@ def _accept(listener: socket.socket, guest: "subprocess.Popen[bytes]", console: 
         except TimeoutError:
             if guest.poll() is not None:
                 break
-    said = _last_words(console)
-    if any("Failed to get" in line and "lock" in line for line in said):
-        raise CommandFailed("the disk is in use", hint="Shut the machine down that runs from it.")
-    raise CommandFailed("QEMU did not start", hint="\n  ".join(said))
+    raise _ended("QEMU did not start", console)
 
 
 def receive(channel: Channel, tree: Path, on_line: Callable[[str], None]) -> None:
@@ -194,6 +192,13 @@ def _told(kind: Kind, payload: bytes, on_line: Callable[[str], None]) -> None:
         raise BadInput(failed.what, where=failed.where, hint=failed.hint)
     else:
         raise BadInput(f"the appliance sent {kind.name} out of turn")
+
+
+def _ended(what: str, console: Path) -> CommandFailed:
+    said = _last_words(console)
+    if any(_LOCKED in line for line in said):
+        return CommandFailed("the disk is in use", hint="Shut the machine down that runs from it.")
+    return CommandFailed(what, hint="\n  ".join(said))
 
 
 def _last_words(console: Path) -> list[str]:

@@ -111,6 +111,16 @@ def test_the_consoles_last_words_are_shown_when_the_machine_dies(tmp_path: Path)
     assert caught.value.hint == "booting\n  [1mKernel panic"
 
 
+def test_a_disk_that_another_machine_writes_to_is_told_as_such(tmp_path: Path) -> None:
+    with channel(b"", tmp_path) as incoming:
+        incoming.console.write_text(
+            'qemu-system-x86_64: -blockdev {}: Failed to get shared "write" lock\nIs another ...\n'
+        )
+        with pytest.raises(CommandFailed) as caught:
+            receive(incoming, tmp_path, lambda _: None)
+    assert caught.value.what == "the disk is in use"
+
+
 def test_nothing_is_written_outside_the_tree(tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     tree.mkdir()
