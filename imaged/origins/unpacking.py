@@ -94,9 +94,8 @@ def unpack(unpacker: Unpacker, source: Path, tree: Path, watch: Watch, *, packed
             return
         said = without_program(line)
         watch.note(said)
-        if is_loss(said):
-            lost += 1
-        elif is_trouble(said):
+        lost += is_loss(said)
+        if is_trouble(said):
             trouble.append(in_short(said))
 
     at = tree / box
