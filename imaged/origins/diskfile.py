@@ -27,7 +27,7 @@ from imaged.qemu.accel import accelerator
 from imaged.qemu.appliance import ApplianceFiles, argv, overlay_argv
 
 _WORD = re.compile(r"[A-Za-z0-9_@=+:./-]{0,200}", re.ASCII)  # it travels on a kernel's command line
-_CONNECT, _BOOT, _SILENCE = 60, 300, 900  # seconds; a log that is replayed under emulation takes its time
+_CONNECT, _BOOT, _SILENCE = 60, 600, 900  # seconds; a log that is replayed under emulation takes its time
 _TAIL = 12  # lines of the console
 _STEP = 10  # percent
 _LOCKED = 'Failed to get shared "write" lock'  # QEMU's, when another one writes to the image
