@@ -12,7 +12,7 @@ from pathlib import Path
 
 from attrs import define, field
 
-from imaged.model.appliance import PARTITION_WORD, PORT, SOURCE, Begin, End, Failed, Kind, frame
+from imaged.model.appliance import GREETING, PARTITION_WORD, PORT, SOURCE, Begin, End, Failed, Kind, frame
 from imaged.model.codec import to_json
 from imaged.model.errors import CommandFailed, ImagedError, NotFound
 from installer import appliance_volumes as volumes
@@ -28,7 +28,9 @@ _SECTOR_4K = 4096
 _LVM = 'global { thin_check_executable="" cache_check_executable="" } devices { use_devicesfile=0 }'
 _TAR = (
     "tar", "--create", "--file=-", "--format=posix", "--pax-option=delete=atime,delete=ctime", "--numeric-owner",
-    "--xattrs", "--xattrs-include=*", "--acls", "--sparse", "--one-file-system", f"--directory={_TARGET}",
+    # XFS shows ACLs once more in its own form, which no other filesystem is to get as an attribute (xfs_xattr.c).
+    "--xattrs", "--xattrs-include=*", "--xattrs-exclude=trusted.SGI_ACL_*", "--acls", "--sparse",
+    "--one-file-system", "--blocking-factor=128", f"--directory={_TARGET}",
 )  # fmt: skip
 
 
@@ -59,6 +61,7 @@ def main() -> int:
     """0 when the archive was sent whole."""
     with open(f"/dev/virtio-ports/{PORT}", "r+b", buffering=0) as file:
         port = Port(file)
+        port.send(Kind.SAID, GREETING)
         try:
             export(port, Processes(print).run, _wanted(Path("/proc/cmdline").read_text()))
             code = 0

@@ -141,7 +141,7 @@ def choose(roots: Sequence[Root], wanted: str, volumes: Sequence[Volume], notes:
     """The root that is meant. Raises NotFound that tells all that was found, or BadInput that lists several roots."""
     if not roots:
         raise nothing_found(volumes, notes)
-    fitting = [root for root in roots if wanted in _names(root) or _number(wanted) == (root.volume.number or None)]
+    fitting = [root for root in roots if wanted in _names(root) or _number(wanted) == root.volume.number != ""]
     if wanted and not fitting:
         raise NotFound(f"there is no root filesystem on {wanted}", hint="\n  ".join(("Roots are on", *map(str, roots))))
     candidates = fitting if wanted else list(roots)
@@ -179,10 +179,10 @@ def _names(root: Root) -> set[str]:
     return found - {""}
 
 
-def _number(wanted: str) -> str | None:
+def _number(wanted: str) -> str:
     """The disk is one: whatever it was called where it came from, its partitions keep their numbers."""
     match = _DEVICE.fullmatch(wanted)
-    return match[1] if match else None
+    return match[1] if match else ""
 
 
 def _decoded(text: str) -> str:

@@ -10,6 +10,7 @@ from attrs import frozen
 
 from imaged import process
 from imaged.cli.context import Context
+from imaged.cli.ending import cleared_away
 from imaged.model.errors import BadInput, CannotPlan, Denied, ImagedError
 from imaged.model.image import Version
 from imaged.model.names import ImageRef, channel_name
@@ -89,8 +90,10 @@ class _Order:
 
 
 def _duplicate(tree: Path, at: Path) -> None:
-    _say("Copying ...")
-    copies.duplicate(tree, at)
+    """What is half a copy goes when we are told to end; later there is work in it, and it stays."""
+    with cleared_away():
+        _say("Copying ...")
+        copies.duplicate(tree, at)
 
 
 def _introduction(copy: Copy, wanted: Version) -> str:

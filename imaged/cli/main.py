@@ -16,6 +16,7 @@ from imaged.store.settings import DEFAULT_PATH
 VERBS = {
     "buildimage": "Build a golden image from a recipe.",
     "getimage": "Capture a running machine as an image.",
+    "importimage": "Make an image of an archive, a container image, a disk or a directory.",
     "prepareclient": "Print what lets getimage capture a machine without ssh.",
     "enter": "Edit an image: a shell or one command in a working copy.",
     "lsimage": "List images, their versions and channels.",

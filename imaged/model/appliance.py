@@ -14,6 +14,7 @@ from imaged.model.errors import BadInput
 PORT = "imaged.export"  # name of the virtio serial port
 MODE = "export"  # value of MODE_WORD, which makes the ramdisk's init start the appliance instead of the installer
 MODE_WORD, PARTITION_WORD = "imaged.appliance", "imaged.partition"  # on the kernel's command line
+GREETING = "appliance"  # the first frame: it has started, and is no older one
 SOURCE = "source"  # serial number of the disk to read
 LARGEST = 1 << 20  # bytes in a frame: whoever reads it keeps it in memory
 _HEAD = struct.Struct(">cI")
@@ -62,13 +63,11 @@ def frame(kind: Kind, payload: bytes) -> bytes:
 
 
 def frames(read: Callable[[int], bytes]) -> Iterator[tuple[Kind, bytes]]:
-    """Frames until the end of input. ``read(n)`` gives ``n`` bytes, fewer only where the input ends.
+    """Whole frames until the input ends, be it within one. ``read(n)`` gives ``n`` bytes, fewer only where it ends.
 
-    Raises BadInput for bytes that are no frame and for an input that ends within one.
+    Raises BadInput for bytes that are no frame.
     """
-    while head := read(_HEAD.size):
-        if len(head) < _HEAD.size:
-            raise BadInput("the stream ends within a frame")
+    while len(head := read(_HEAD.size)) == _HEAD.size:
         word, length = _HEAD.unpack(head)
         try:
             kind = Kind(word)
@@ -78,5 +77,5 @@ def frames(read: Callable[[int], bytes]) -> Iterator[tuple[Kind, bytes]]:
             raise BadInput(f"a frame of {length} bytes")
         payload = read(length) if length else b""
         if len(payload) < length:
-            raise BadInput("the stream ends within a frame")
+            return
         yield kind, payload

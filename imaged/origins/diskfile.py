@@ -16,7 +16,7 @@ from pathlib import Path
 from attrs import define
 
 from imaged import process
-from imaged.model.appliance import Begin, End, Failed, Kind, frames
+from imaged.model.appliance import GREETING, Begin, End, Failed, Kind, frames
 from imaged.model.boot import RAMDISK_DIR
 from imaged.model.codec import from_json
 from imaged.model.errors import BadInput, CommandFailed, ImagedError, NotFound
@@ -27,9 +27,10 @@ from imaged.qemu.accel import accelerator
 from imaged.qemu.appliance import ApplianceFiles, argv, overlay_argv
 
 _WORD = re.compile(r"[A-Za-z0-9_@=+:./-]{0,200}", re.ASCII)  # it travels on a kernel's command line
-_CONNECT, _SILENCE = 60, 900  # seconds; a log that is replayed under emulation takes its time
+_CONNECT, _BOOT, _SILENCE = 60, 600, 900  # seconds; a log that is replayed under emulation takes its time
 _TAIL = 12  # lines of the console
 _STEP = 10  # percent
+_LOCKED = 'Failed to get shared "write" lock'  # QEMU's, when another one writes to the image
 _UNTAR = (
     "tar", "--extract", "--file=-", "--numeric-owner", "--same-owner", "--same-permissions", "--xattrs",
     "--xattrs-include=*", "--acls", "--sparse", "--delay-directory-restore",
@@ -85,7 +86,7 @@ class Channel:
             try:
                 part = self.stream.recv(left)
             except TimeoutError:
-                raise self.lost(f"the appliance has been silent for {_SILENCE} s") from None
+                raise self.lost(f"the appliance has been silent for {self.stream.gettimeout():.0f} s") from None
             except ConnectionResetError:
                 part = b""
             if not part:
@@ -96,7 +97,7 @@ class Channel:
 
     def lost(self, what: str) -> CommandFailed:
         """``what``, with what the machine said last."""
-        return CommandFailed(what, hint="\n  ".join(_last_words(self.console)))
+        return _ended(what, self.console)
 
 
 @contextmanager
@@ -120,7 +121,7 @@ def appliance(source: Path, image: DiskImage, wanted: str, boot: Path) -> Iterat
         guest = process.start(command, output=here / "console")
         try:
             with _accept(listener, guest, here / "console") as stream:
-                stream.settimeout(_SILENCE)
+                stream.settimeout(_BOOT)
                 yield Channel(stream, guest, here / "console")
         finally:
             guest.kill()
@@ -135,15 +136,16 @@ def _accept(listener: socket.socket, guest: "subprocess.Popen[bytes]", console: 
         except TimeoutError:
             if guest.poll() is not None:
                 break
-    said = _last_words(console)
-    if any("Failed to get" in line and "lock" in line for line in said):
-        raise CommandFailed("the disk is in use", hint="Shut the machine down that runs from it.")
-    raise CommandFailed("QEMU did not start", hint="\n  ".join(said))
+    raise _ended("QEMU did not start", console)
 
 
 def receive(channel: Channel, tree: Path, on_line: Callable[[str], None]) -> None:
     """Unpack the archive that comes. Nothing short of the end mark, with the right hash, is a whole one."""
     incoming = frames(channel.read)
+    # A ramdisk of an older imaged has no appliance in it, and would wait for a network.
+    if next(incoming, None) != (Kind.SAID, GREETING.encode()):
+        raise channel.lost("the appliance did not start")
+    channel.stream.settimeout(_SILENCE)
     begin = _until_begin(channel, incoming, on_line)
     on_line(f"copying {format_size(begin.bytes)} from {', '.join(begin.mounts)}")
     said = process.feed((*_UNTAR, f"--directory={tree}"), _archive(channel, incoming, begin, on_line))
@@ -190,6 +192,13 @@ def _told(kind: Kind, payload: bytes, on_line: Callable[[str], None]) -> None:
         raise BadInput(failed.what, where=failed.where, hint=failed.hint)
     else:
         raise BadInput(f"the appliance sent {kind.name} out of turn")
+
+
+def _ended(what: str, console: Path) -> CommandFailed:
+    said = _last_words(console)
+    if any(_LOCKED in line for line in said):
+        return CommandFailed("the disk is in use", hint="Shut the machine down that runs from it.")
+    return CommandFailed(what, hint="\n  ".join(said))
 
 
 def _last_words(console: Path) -> list[str]:

@@ -33,6 +33,7 @@ from imaged.store.tree import Tree
 _GONE = ".gone-"
 _LAST = ".last"
 EDIT_LOCK = ".edit.lock"
+_EMPTY = frozenset((".lock", EDIT_LOCK, _LAST, "channels"))  # what an image without any version or work in it has
 TIED = ".tied"  # in a working tree's directory: files of the tree may be those of a sealed version
 _BUILD_ONE = "`imaged buildimage RECIPE` makes one."
 
@@ -243,15 +244,18 @@ class Images:
     def remove(self, name: str, number: int) -> None:
         """Remove one version. It is out of sight by one rename; what a crash leaves then, the next removal clears.
 
-        Who uses it, and which channels mean it, is the caller's question. Raises NotFound, and Conflict while the image
-        is worked on or edited.
+        Who uses it, and which channels mean it, is the caller's question. Raises NotFound, and Conflict while a version
+        of the image is made.
         """
         home = self._home(name)
         if number not in self._numbers(name):
             raise NotFound(f"{name}@{number} is not in the store")
-        with durable.explained(home), _alone(home):
+        with durable.explained(home), _locked(home):
             durable.write_file(home / _LAST, f"{max(self._last(name), number)}\n")
-            (home / str(number)).rename(home / f"{_GONE}{number}-{os.getpid()}")
+            try:
+                (home / str(number)).rename(home / f"{_GONE}{number}-{os.getpid()}")
+            except FileNotFoundError:  # another was faster
+                raise NotFound(f"{name}@{number} is not in the store") from None
             durable.sync_directory(home)
             _clear(home)
 
@@ -279,10 +283,14 @@ class Images:
         if not self._numbers(name):
             raise NotFound(f"there is no image {name!r}")
         taken = Conflict(f"there is an image {to!r} already", hint="Choose another name, or remove it first.")
-        if target.exists():
+        if any(path.name not in _EMPTY for path in _listed(target)):
             raise taken
         with durable.explained(home), _alone(home):
             refuse_mounts(home)
+            if target.exists():
+                with _alone(target):
+                    self._remember(to)
+                    shutil.rmtree(target)
             self._remember(name)
             try:
                 home.rename(target)

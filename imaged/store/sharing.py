@@ -10,6 +10,7 @@ import errno
 import fcntl
 import os
 import struct
+from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -34,47 +35,95 @@ def share(tree: Path, entries: Iterable[Entry], older: Path, older_entries: Iter
     ``tree`` is no version yet: each file changes by one rename, which moves its directory's time for a moment. The name
     ``.share`` beside it is ours meanwhile. Raises OSError for a failing disk.
     """
-    files = {entry.sha256: entry for entry in older_entries if _is_plain(entry)}
     listed = tuple(entries)
+    wanted = {entry.sha256 for entry in listed if _is_plain(entry)}
+    known = [entry for entry in older_entries if _is_plain(entry) and entry.sha256 in wanted]
+    twins = _Twins(older, known)
     times = {entry.path: entry.time for entry in listed if entry.kind is Kind.DIRECTORY}
     beside = _at(tree.parent, ".share")
+    plain = [(entry, _at(tree, entry.path)) for entry in listed if _is_plain(entry)]
+    for _, mine in plain:
+        twins.take(os.lstat(mine))
     saved, dedupes = 0, True
-    for entry in listed:
-        twin = files.get(entry.sha256) if _is_plain(entry) else None
-        if twin is None:
-            continue
-        mine, other = _at(tree, entry.path), _at(older, twin.path)
-        if not _is_as_sealed(other, twin):
-            continue
-        if os.path.samefile(mine, other):  # noqa: PTH121 - bytes, as no Path can be
+    for entry, mine in plain:
+        if twins.has(os.lstat(mine)):
             saved += entry.size
-        elif _same_attributes(entry, twin):
+        elif (other := twins.equal(entry)) is not None:
             parent = entry.path.rpartition("/")[0] or "."
             if _same_bytes(mine, other) and _link(other, beside, mine):
+                twins.take(os.lstat(mine))
                 os.utime(_at(tree, parent), ns=(times[parent], times[parent]))  # the rename moved it
                 saved += entry.size
-        elif dedupes:
+        elif dedupes and (other := twins.alike(entry)) is not None:
             dedupes = _dedupe(other, mine, entry.size)
             saved += entry.size if dedupes else 0
     return saved
 
 
+class _Twins:
+    """Files of an older tree that are as they were sealed, as far as that can be told without reading them.
+
+    Each has one name in the new tree at most: two equal files must not become one there, or an edit of the first would
+    change the second as well.
+    """
+
+    def __init__(self, older: Path, entries: Iterable[Entry]) -> None:
+        self._taken: set[tuple[int, int]] = set()
+        self._inodes: dict[tuple[int, int], bytes] = {}
+        self._paths: dict[str, tuple[Entry, bytes]] = {}
+        self._equal: defaultdict[Entry, list[bytes]] = defaultdict(list)
+        self._alike: dict[str, bytes] = {}
+        for entry in entries:
+            path = _at(older, entry.path)
+            try:
+                status = os.lstat(path)
+                found = seal.describe(os.fsencode(entry.path), path, status)
+            except OSError:
+                continue
+            if evolve(found, links=1, sha256=entry.sha256) == entry:
+                self._inodes[_inode(status)] = path
+                self._paths[entry.path] = (_pathless(entry), path)
+                self._equal[_pathless(entry)].append(path)
+                self._alike[entry.sha256] = path
+
+    def take(self, status: os.stat_result) -> None:
+        """This file has a name in the new tree."""
+        self._taken.add(_inode(status))
+
+    def has(self, status: os.stat_result) -> bool:
+        """Whether that file is one of these."""
+        return _inode(status) in self._inodes
+
+    def equal(self, entry: Entry) -> bytes | None:
+        """One that has all that ``entry`` has, and no name in the new tree; of the same path where there is one."""
+        key = _pathless(entry)
+        at = self._paths.get(entry.path)
+        if at and at[0] == key and self._is_free(at[1]):
+            return at[1]
+        candidates = self._equal[key]
+        while candidates and not self._is_free(candidates[-1]):
+            candidates.pop()
+        return candidates[-1] if candidates else None
+
+    def alike(self, entry: Entry) -> bytes | None:
+        """One with its content."""
+        return self._alike.get(entry.sha256)
+
+    def _is_free(self, path: bytes) -> bool:
+        return _inode(os.lstat(path)) not in self._taken
+
+
+def _inode(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
+def _pathless(entry: Entry) -> Entry:
+    return evolve(entry, path="")
+
+
 def _is_plain(entry: Entry) -> bool:
     """A file with one name: groups of hard links are left alone, an empty file has nothing to share."""
     return entry.kind is Kind.FILE and entry.links == 1 and entry.size > 0
-
-
-def _same_attributes(one: Entry, other: Entry) -> bool:
-    return evolve(one, path="") == evolve(other, path="")
-
-
-def _is_as_sealed(path: bytes, entry: Entry) -> bool:
-    """All but the content."""
-    try:
-        found = seal.describe(os.fsencode(entry.path), path, os.lstat(path))
-    except OSError:
-        return False
-    return evolve(found, links=1, sha256=entry.sha256) == entry
 
 
 def _same_bytes(one: bytes, other: bytes) -> bool:

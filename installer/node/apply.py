@@ -41,18 +41,14 @@ def obstacles(place: Place, actions: Iterable[Action], protected: Callable[[byte
                 )  # fmt: skip
 
 
-def apply(
-    place: Place, stage: Stage, actions: Iterable[Action], leading: Dict[Tuple[str, int], bytes],
-    step: Callable[[Action], None],
-) -> Applied:  # fmt: skip
-    """Carry ``actions`` out in their safe order; ``step`` is told of each before it. Raises Failed that names the path.
+def apply(place: Place, stage: Stage, actions: Iterable[Action], leading: Dict[Tuple[str, int], bytes]) -> Applied:
+    """Carry ``actions`` out in their safe order. Raises Failed that names the path.
 
     ``leading`` are the names under which hard-link groups already have their inode.
     """
     applied = Applied()
     leaders = dict(leading)
     for action in ordered(actions):
-        step(action)
         try:
             if action.verb == DELETE:
                 _delete(place, action.path, applied)

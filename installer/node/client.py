@@ -15,7 +15,7 @@ from installer.node.fetch import server as rsync_of
 from installer.node.known import Known
 from installer.node.place import Place
 from installer.node.process import run
-from installer.node.server import Server
+from installer.node.server import SILENCE, Server
 from installer.node.site import Site
 from installer.node.state import State
 from installer.node.update import Options
@@ -27,7 +27,8 @@ _MOST_LOG = 4 << 20  # bytes; the log before that is kept once
 
 
 class Wish(NamedTuple):
-    """The command line. ``kernel`` is the running one's version, of interest only where ``root`` is ``/``."""
+    """The command line. ``kernel`` is the running one's version, of interest only where ``root`` is ``/``. ``sleep``
+    waits before the server is tried again, ``silence`` is after how many seconds it counts as hung."""
 
     root: str
     options: Options
@@ -35,13 +36,15 @@ class Wish(NamedTuple):
     reboot: str = "never"
     as_json: bool = False
     kernel: str = ""
+    sleep: Callable[[float], None] = time.sleep
+    silence: float = SILENCE
 
 
 def updateclient(wish: Wish) -> int:
     """Exit code. Raises Failed for what keeps it from beginning; what fails later is told to the server too."""
     state = State(wish.root)
     with state.locked():
-        server = Server(state.server(), state.secret())
+        server = Server(state.server(), state.secret(), wish.sleep, wish.silence)
         plan = _plan(wish, state, server)
         return _follow(wish, state, server, plan) if plan is not None else _say_in_step(wish, state)
 
@@ -90,6 +93,10 @@ def _follow(wish: Wish, state: State, server: Server, plan: Plan) -> int:
     except Failed as error:
         log.say("FAILED: {}".format(error))
         return _failed(wish, server, plan, error)
+    except OSError as error:
+        failed = Failed.of(error)
+        log.say("FAILED: {}".format(failed))
+        return _failed(wish, server, plan, failed)
     except KeyboardInterrupt:
         _failed(wish, server, plan, Failed("interrupted"))
         raise
@@ -98,6 +105,9 @@ def _follow(wish: Wish, state: State, server: Server, plan: Plan) -> int:
         if not wish.options.dry_run:
             log.say("done")
             server.updated(_told(plan, answer))
+    except Failed:
+        state.forget("serial")  # the next run asks for a plan again, finds nothing to do and tells
+        raise
     finally:
         _print(wish, plan, outcome, answer)
     _reboot(wish, plan, outcome, site)
@@ -152,7 +162,7 @@ def _print(wish: Wish, plan: Plan, outcome: Outcome, answer: Dict[str, Any]) -> 
 
 def _site(wish: Wish, state: State, server: Optional[Server], say: Callable[[str], None]) -> Site:
     tell = _Telling(server) if server is not None else _nobody
-    return Site(wish.root, state.home, wish.kernel, say, tell, time.sleep)
+    return Site(wish.root, state.home, wish.kernel, say, tell, wish.sleep)
 
 
 def _reboot(wish: Wish, plan: Plan, outcome: Outcome, site: Site) -> None:

@@ -4,16 +4,19 @@ import array
 import itertools
 from typing import IO, Iterable
 
-from installer.node.errors import NoServer
 from installer.node.stamps import Stamps
 
 _MANY = 10000  # lines that are copied at once
 
 
+class Misfit(Exception):
+    """A difference that does not fit the old manifest: the whole new one is needed."""
+
+
 def apply(delta: Iterable[bytes], old: IO[bytes], new: IO[bytes], proven: Stamps) -> Stamps:
     """Write the new manifest; the stamps of lines that both have go along, new lines are not proven.
 
-    Raises NoServer for a difference that does not fit the old one.
+    Raises Misfit.
     """
     stamps = array.array("Q")
     at = 0
@@ -30,7 +33,7 @@ def apply(delta: Iterable[bytes], old: IO[bytes], new: IO[bytes], proven: Stamps
         while count:
             kept = list(itertools.islice(old, min(count, _MANY)))
             if not kept:
-                raise _misfit()
+                raise Misfit("the old manifest has fewer lines")
             if sign == b"=":
                 new.writelines(kept)
             count -= len(kept)
@@ -43,9 +46,5 @@ def _count(sign: bytes, rest: bytes) -> int:
     except ValueError:
         count = -1
     if sign not in (b"=", b"-") or count < 0:
-        raise _misfit()
+        raise Misfit("{!r} is no line of a difference".format(sign + rest[:40]))
     return count
-
-
-def _misfit() -> NoServer:
-    return NoServer("sent a difference that does not fit the manifest here", where="server")

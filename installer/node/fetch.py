@@ -31,10 +31,12 @@ class Wanted(NamedTuple):
 
 class Source(NamedTuple):
     """Where contents come from: rsync's source for each module, and the proof that rsync takes from its environment
-    (an argument would be in every process list)."""
+    (an argument would be in every process list). After ``silence`` seconds the server counts as hung; while it lets us
+    wait for our turn it does not."""
 
     modules: Dict[str, str]
     secret: Dict[str, str]
+    silence: int = 300
 
 
 def server(host: str, port: int, node: str, secret: str) -> Source:
@@ -44,15 +46,15 @@ def server(host: str, port: int, node: str, secret: str) -> Source:
     return Source({"image": "rsync://imaged/image/", "overrides": "rsync://imaged/overrides/"}, {"RSYNC_PROXY": proxy})
 
 
-def argv(source: str, root: str, target: str, whole: bool) -> Tuple[str, ...]:
+def argv(source: str, root: str, target: str, whole: bool, silence: int = 300) -> Tuple[str, ...]:
     """rsync for contents only: modes, owners, links and all else are ours to set, from the manifest.
 
     --ignore-times, since we know better what differs; --compare-dest gives the file that is there now as the basis of a
     delta; --partial leaves a big file's beginning for the rerun. Sparse files stay sparse.
     """
-    basis = ("--whole-file",) if whole else ("--compare-dest={}".format(root),)
     common = ("rsync", "-t", "-S", "-I", "--partial", "--no-inc-recursive", "--files-from=-", "--from0")
-    return common + basis + (source, target + "/")
+    limit = "--timeout={}".format(silence)
+    return common + (limit, "--whole-file" if whole else "--compare-dest=" + root, source, target + "/")
 
 
 def names(paths: Iterable[bytes]) -> bytes:
@@ -81,18 +83,14 @@ def verdict(code: int, errors: str) -> Tuple[str, str]:
 
 
 class Fetch:
-    """Fetches for one update. ``sleep`` waits between attempts, ``progress`` is told bytes of staging every second."""
+    """Fetches for one update. ``sleep`` waits between attempts."""
 
-    def __init__(
-        self, place: Place, stage: Stage, source: Source, say: Say, sleep: Callable[[float], None],
-        progress: Callable[[int], None],
-    ) -> None:  # fmt: skip
+    def __init__(self, place: Place, stage: Stage, source: Source, say: Say, sleep: Callable[[float], None]) -> None:
         self._place = place
         self._stage = stage
         self._source = source
         self._say = say
         self._sleep = sleep
-        self._progress = progress
 
     def all(self, wanted: Sequence[Wanted]) -> None:
         """Every content is in staging and proven when this returns. Raises Failed; the tree is untouched."""
@@ -129,17 +127,17 @@ class Fetch:
         return digest(directory, name) == each.entry.sha256
 
     def _get(self, wanted: Sequence[Wanted], whole: bool) -> None:
-        before = self._stage_bytes(wanted)
         for module in dict.fromkeys(each.source for each in wanted):
             paths = [each.path for each in wanted if each.source == module]
             for top, group in self._stage.rows(paths).items():
                 target = self._place.full(self._stage.directory(top))
-                command = argv(self._source.modules[module], os.fsdecode(self._place.root), os.fsdecode(target), whole)
-                self._until_done(command, names(group), lambda: self._progress(before - self._stage_bytes(wanted)))
+                root, silence = os.fsdecode(self._place.root), self._source.silence
+                command = argv(self._source.modules[module], root, os.fsdecode(target), whole, silence)
+                self._until_done(command, names(group))
 
-    def _until_done(self, command: Sequence[str], listed: bytes, tick: Callable[[], None]) -> None:
+    def _until_done(self, command: Sequence[str], listed: bytes) -> None:
         for pause in PAUSES + (0,):
-            ended = watch(command, self._say, stdin=listed, tick=tick, secret=self._source.secret)
+            ended = watch(command, self._say, stdin=listed, secret=self._source.secret)
             outcome, reason = verdict(ended.code, ended.errors)
             if outcome == "done":
                 return
@@ -147,10 +145,6 @@ class Fetch:
                 raise _failure(ended, reason, outcome)
             self._say("fetch interrupted ({}), again in {} s".format(reason, pause))
             self._sleep(pause)
-
-    def _stage_bytes(self, wanted: Sequence[Wanted]) -> int:
-        """Free bytes where staging is: how far rsync is, without asking it."""
-        return sum(self._stage.room(top) for top in self._stage.rows([each.path for each in wanted]))
 
     def _discard(self, path: bytes) -> None:
         staged = self._stage.content(path)

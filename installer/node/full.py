@@ -3,6 +3,9 @@
 from typing import Iterable, Tuple
 
 _WILD = b"*?["
+_COMMON = (
+    "rsync", "-aHAXS", "--numeric-ids", "--timeout=300", "--delay-updates", "--partial-dir=.imaged-partial", "--from0",
+)  # fmt: skip
 
 
 def argv(source: str, root: str, delete: bool, checksum: bool, directory: str = "") -> Tuple[str, ...]:
@@ -14,8 +17,14 @@ def argv(source: str, root: str, delete: bool, checksum: bool, directory: str = 
     options += ("--ignore-times",) if checksum else ()
     below = directory.strip("/")
     place = "{}/{}/".format(root.rstrip("/"), below) if below else "{}/".format(root.rstrip("/"))
-    common = ("rsync", "-aHAXS", "--numeric-ids", "--delay-updates", "--partial-dir=.imaged-partial")
-    return common + options + ("--from0", "--filter=merge -", source + (below + "/" if below else ""), place)
+    return _COMMON + options + ("--filter=merge -", source + (below + "/" if below else ""), place)
+
+
+def laid(source: str, root: str, checksum: bool) -> Tuple[str, ...]:
+    """rsync(1) of files of overrides, whose names come by standard input. Their directories only say where they go: the
+    image's own keep their owners and modes."""
+    options = ("--ignore-times",) if checksum else ()
+    return _COMMON + options + ("--no-implied-dirs", "--files-from=-", source, "{}/".format(root.rstrip("/")))
 
 
 def rules(
@@ -26,7 +35,7 @@ def rules(
     below = b"/" + directory.strip("/").encode("utf-8", "surrogateescape") if directory.strip("/") else b""
     lines = [b"- " + _moved(_pattern(each), below) for each in patterns]
     lines += [b"- " + _moved(literal(b"/" + each), below) for each in paths]
-    lines += [b"- " + _moved(literal(b"/" + each) + b"/*", below) for each in mounts]
+    lines += [b"- " + _moved(literal(b"/" + each), below) for each in mounts]  # the point too is what is mounted
     for version in kept:
         name = literal(version.encode("utf-8", "surrogateescape"))
         for path in (

@@ -172,6 +172,14 @@ def belongs(path: bytes, version: str) -> bool:
     return at >= 0 and name[at + len(raw) + 1 :] in (b"", b".img", b".hmac", b".conf", b".gz", b".efi", b".xz")
 
 
+def owner(path: bytes) -> bytes:
+    """The directory of the kernel whose modules ``path`` is among; empty if it is none of them."""
+    for place in _MODULES:
+        if path.startswith(place):
+            return place + path[len(place) :].partition(b"/")[0]
+    return b""
+
+
 def held(running: str, pending: Optional[Pending]) -> Tuple[str, ...]:
     """Kernels that no update deletes: the running one, and both sides of a change that is not proven yet."""
     found = [running] + ([pending.old, pending.new] if pending else [])

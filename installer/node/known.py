@@ -6,7 +6,7 @@ import os
 from typing import Any, Dict, Iterable, Iterator, NamedTuple
 
 from installer.node import delta
-from installer.node.errors import NoServer
+from installer.node.errors import Broken, NoServer
 from installer.node.server import Server
 from installer.node.stamps import Stamps
 from installer.node.state import State
@@ -35,19 +35,28 @@ def bring(state: State, server: Server, plan: Dict[str, Any]) -> Known:
         return Known(state.path("manifest"), wanted, _stamps(state, kept, plan), False)
     target = state.path("manifest.next")
     for basis in dict.fromkeys((kept, "")):
-        fd = os.open(target, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
-        stamps = Stamps()
-        with open(fd, "w+b") as new, server.manifest(plan["manifest"], basis) as download:
-            if download.delta:
-                with open(state.path("manifest"), "rb") as old:
-                    stamps = delta.apply(_lines(download.blocks), old, new, _stamps(state, kept, plan))
-            else:
-                for block in download.blocks:
-                    new.write(block)
+        try:
+            stamps = _download(state, server, plan, basis, target)
+        except (Broken, delta.Misfit):
+            if not basis:
+                raise
+            continue  # a difference is a favour: the whole one may come
         if digest(target) == wanted:
             return Known(target, wanted, stamps if len(stamps) else Stamps.blank(_count(target)), True)
     state.forget("manifest.next")
     raise NoServer("sent a manifest that is not the one of {}".format(plan["image"]), where=server.url)
+
+
+def _download(state: State, server: Server, plan: Dict[str, Any], basis: str, target: str) -> Stamps:
+    """What the server sends, put together in ``target``; the stamps that still hold, none for a whole manifest."""
+    fd = os.open(target, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+    with open(fd, "w+b") as new, server.manifest(plan["manifest"], basis) as download:
+        if download.delta:
+            with open(state.path("manifest"), "rb") as old:
+                return delta.apply(_lines(download.blocks), old, new, _stamps(state, basis, plan))
+        for block in download.blocks:
+            new.write(block)
+    return Stamps()
 
 
 def kept(state: State) -> Known:

@@ -11,7 +11,6 @@ from typing import IO, Callable, ContextManager, Iterator, List, Optional, TextI
 from installer.node import client, verify
 from installer.node.errors import DONE, FAILED, BadUsage, Failed
 from installer.node.update import Options
-from installer.node.words import readable
 
 INTERRUPTED = 130  # 128 + SIGINT
 
@@ -44,8 +43,7 @@ def _main(argv: Optional[List[str]]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader went away, as `| head` does
         return DONE
     except OSError as error:
-        where = "{}: ".format(os.fsdecode(error.filename)) if isinstance(error.filename, (str, bytes)) else ""
-        sys.stderr.write(readable("imaged: {}{}\n".format(where, error.strerror or error)))
+        sys.stderr.write("imaged: {}\n".format(Failed.of(error)))
         return FAILED
 
 

@@ -45,10 +45,9 @@ def watch(
     stdin: bytes = b"",
     timeout: Optional[float] = None,
     env: Optional[Dict[str, str]] = None,
-    tick: Optional[Callable[[], None]] = None,
     secret: Optional[Dict[str, str]] = None,
 ) -> Ended:
-    """Run to whatever end, calling ``tick`` every second. ``env`` and ``secret`` are added to our environment.
+    """Run to whatever end. ``env`` and ``secret`` are added to our environment.
 
     Raises Failed when it cannot start, or takes longer than ``timeout`` seconds.
     """
@@ -65,7 +64,7 @@ def watch(
             )  # fmt: skip
         except (OSError, ValueError) as error:
             raise Failed("did not start: {}".format(error), where=quoted(argv)) from None
-        late = _wait(child, timeout, tick)
+        late = _wait(child, timeout)
         ended = Ended(child.returncode, _text(out), _text(err))
     for line in ended.output.splitlines() + ended.errors.splitlines():
         say("  " + line)
@@ -89,20 +88,13 @@ def _die_with_parent() -> None:
     _LIBC.prctl(_PDEATHSIG, signal.SIGKILL)
 
 
-def _wait(child: "subprocess.Popen[bytes]", timeout: Optional[float], tick: Optional[Callable[[], None]]) -> bool:
+def _wait(child: "subprocess.Popen[bytes]", timeout: Optional[float]) -> bool:
     """Wait for the end; True when it took too long and was killed, with all that it started."""
-    waited = 0.0
     try:
-        while True:
-            try:
-                child.wait(1.0)
-                return False
-            except subprocess.TimeoutExpired:
-                waited += 1.0
-                if tick:
-                    tick()
-                if timeout is not None and waited >= timeout:
-                    return True
+        child.wait(timeout)
+        return False
+    except subprocess.TimeoutExpired:
+        return True
     finally:
         try:
             os.killpg(child.pid, signal.SIGKILL)

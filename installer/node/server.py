@@ -11,16 +11,11 @@ import zlib
 from typing import Any, Callable, ContextManager, Dict, Iterator, NamedTuple, Optional, Tuple
 from urllib.parse import quote, urlencode, urlparse
 
-from installer.node.errors import Failed, NoServer
+from installer.node.errors import Broken, Failed, NoServer
 from installer.node.words import local, readable
 
-_TIMEOUT = 60.0  # seconds of silence
-_PAUSES = (
-    1,
-    2,
-    4,
-    8,
-)  # seconds before asking again a server that does not answer: one that is being restarted does soon
+SILENCE = 60.0  # seconds after which a server counts as hung
+_PAUSES = (1, 2, 4, 8)  # seconds before it is asked again: one that is being restarted answers soon
 _BLOCK = 1 << 16
 
 
@@ -32,12 +27,15 @@ class Download(NamedTuple):
 
 
 class Server(object):
-    """``url`` without a slash at the end. ``sleep`` waits between attempts."""
+    """``url`` without a slash at the end. ``sleep`` waits between attempts, ``silence`` is the longest in seconds."""
 
-    def __init__(self, url: str, secret: str, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self, url: str, secret: str, sleep: Callable[[float], None] = time.sleep, silence: float = SILENCE
+    ) -> None:
         self.url = url
         self.secret = secret
         self._sleep = sleep
+        self._silence = silence
 
     @property
     def host(self) -> str:
@@ -54,8 +52,8 @@ class Server(object):
             asked["to"] = str(to)
         if look:
             asked["look"] = "1"
-        with self._ask("/v1/update?" + urlencode(asked)) as answer:
-            return None if answer.status == 204 else _object(answer.read())
+        answer = self._whole("/v1/update?" + urlencode(asked))
+        return None if answer is None else _plan(answer, self.url)
 
     def manifest(self, path: str, basis: str) -> ContextManager[Download]:
         """``path`` as the plan says it; ``basis`` is the sha256 of the manifest that we have, empty for none."""
@@ -84,20 +82,34 @@ class Server(object):
     def _tell(self, path: str, body: Dict[str, Any], pauses: Tuple[int, ...]) -> None:
         headers = {"Content-Type": "application/json"}
         body = {key: readable(value) if isinstance(value, str) else value for key, value in body.items()}
-        with self._ask(path, json.dumps(body).encode("ascii"), headers, pauses) as answer:
-            answer.read()
+        self._whole(path, json.dumps(body).encode("ascii"), headers, pauses)
+
+    def _whole(
+        self, path: str, body: Optional[bytes] = None, headers: Optional[Dict[str, str]] = None,
+        pauses: Tuple[int, ...] = _PAUSES,
+    ) -> Optional[bytes]:  # fmt: skip
+        """The content of a small answer, None for 204; asked for again also when it breaks off."""
+
+        def read(answer: Any) -> Optional[bytes]:
+            with answer:
+                content: bytes = answer.read()
+                return None if answer.status == 204 else content
+
+        found: Optional[bytes] = self._ask(path, body, headers, pauses, read)
+        return found
 
     def _ask(
         self, path: str, body: Optional[bytes] = None, headers: Optional[Dict[str, str]] = None,
-        pauses: Tuple[int, ...] = _PAUSES,
+        pauses: Tuple[int, ...] = _PAUSES, read: Callable[[Any], Any] = lambda answer: answer,
     ) -> Any:  # fmt: skip
-        """An open answer. A server that is away or says 5xx is asked again; 4xx is final."""
+        """What ``read`` makes of an open answer. A server that is away, hangs or says 5xx is asked again; 4xx is
+        final."""
         for pause in pauses + (0,):
             try:
                 request = urllib.request.Request(
                     self.url + path, body, dict(headers or {}, Authorization="Bearer " + self.secret)
                 )
-                return _OPENER.open(request, timeout=_TIMEOUT)
+                return read(_OPENER.open(request, timeout=self._silence))
             except urllib.error.HTTPError as error:
                 problem = _problem(error)
                 if error.code < 500:
@@ -127,7 +139,7 @@ def _blocks(answer: Any, packed: bool) -> Iterator[bytes]:
         if unpack:
             yield unpack.flush()
     except (OSError, zlib.error, http.client.HTTPException, socket.timeout) as error:
-        raise NoServer("broke off in the middle of a manifest: {}".format(error), where="server") from None
+        raise Broken("broke off in the middle of a manifest: {}".format(error), where="server") from None
 
 
 def _problem(error: urllib.error.HTTPError) -> Failed:
@@ -140,14 +152,19 @@ def _problem(error: urllib.error.HTTPError) -> Failed:
     return (NoServer if error.code >= 500 else Failed)(what, where=where or "server", hint=hint)
 
 
-def _object(data: bytes) -> Dict[str, Any]:
+def _plan(data: bytes, url: str) -> Dict[str, Any]:
     try:
         found = local(json.loads(data.decode("utf-8")))
     except ValueError:
         found = None
-    if not isinstance(found, dict):
-        raise NoServer("answered with something that is no plan", where="server")
+    if not isinstance(found, dict) or not all(isinstance(found.get(key), kind) for key, kind in _NEEDED.items()):
+        raise NoServer("answered with something that is no plan", where=url, hint="Is that an imaged server?")
     return found
+
+
+_NEEDED: Dict[str, type] = {
+    "node": str, "image": str, "serial": str, "manifest": str, "manifest_sha256": str, "rsync_port": int,
+}  # fmt: skip
 
 
 def _uptime() -> float:

@@ -8,8 +8,8 @@ from installer.node import decide as deciding
 from installer.node import full, kernels, steps, survey, trial, users
 from installer.node.actions import DELETE, PROTECTED, Action
 from installer.node.answer import Outcome, shown
-from installer.node.errors import Failed, Refused
-from installer.node.fetch import Fetch, Source, Wanted, verdict
+from installer.node.errors import Failed, NoServer, Refused
+from installer.node.fetch import Fetch, Source, Wanted, names, verdict
 from installer.node.journal import Journal, triggers
 from installer.node.known import Known
 from installer.node.lookup import Lookup
@@ -85,7 +85,7 @@ def _carry_out(
             owed = journal.owed()
             changed = [each.path for each in linked.actions if each.verb != PROTECTED]
             journal.begin(str(plan["serial"]), changed)
-            applied = applying.apply(place, stage, actions, linked.leaders, lambda action: None)
+            applied = applying.apply(place, stage, actions, linked.leaders)
             said += ["{} stays: something of this node is in it".format(shown(path)) for path in applied.kept]
             files = _entries(manifest, users.names(plan.get("merge", ())))
             said += merge_users(place, stage, site.state, files, _fetch(site, place, stage, source))
@@ -116,7 +116,7 @@ def _carry_out(
 
 
 def _fetch(site: Site, place: Place, stage: Stage, source: Source) -> Fetch:
-    return Fetch(place, stage, source, site.say, site.sleep, lambda got: None)
+    return Fetch(place, stage, source, site.say, site.sleep)
 
 
 def rsync_everything(site: Site, plan: Plan, source: Source, options: Options, rules: survey.Rules) -> None:
@@ -126,16 +126,20 @@ def rsync_everything(site: Site, plan: Plan, source: Source, options: Options, r
     left += list(plan.get("merge", ()))
     files = [path for path, entry in rules.overrides.items() if entry.kind != "dir"]
     kept = kernels.held(site.kernel, trial.read_pending(site.state))
-    passes = [("image", files, options.delete)]
-    if files:
-        passes.append(("overrides", [], False))
-    for module, paths, delete in passes:
-        command = full.argv(source.modules[module], site.root, delete, options.checksum, below)
-        said = full.rules(left, paths, rules.mounts.foreign, kept, below)
-        ended = watch(command, site.say, stdin=said, secret=source.secret)
-        outcome, reason = verdict(ended.code, ended.errors)
-        if outcome != "done" or ended.code:
-            raise Failed(reason or "rsync ended with {}".format(ended.code), where="rsync", hint="\n".join(tail(ended)))
+    command = full.argv(source.modules["image"], site.root, options.delete, options.checksum, below)
+    _rsync(site, source, command, full.rules(left, files, rules.mounts.foreign, kept, below))
+    laid = [path for path in files if not rules.closed(path) and not rules.fixups(path)]
+    laid = [path for path in laid if not options.directory or path.startswith(options.directory + b"/")]
+    if laid:
+        _rsync(site, source, full.laid(source.modules["overrides"], site.root, options.checksum), names(laid))
+
+
+def _rsync(site: Site, source: Source, command: Sequence[str], listed: bytes) -> None:
+    ended = watch(command, site.say, stdin=listed, secret=source.secret)
+    outcome, reason = verdict(ended.code, ended.errors)
+    if outcome != "done" or ended.code:
+        kind = NoServer if outcome == "again" else Failed
+        raise kind(reason or "rsync ended with {}".format(ended.code), where="rsync", hint="\n  ".join(tail(ended)))
 
 
 class _Phase(object):
@@ -171,9 +175,14 @@ def proposal(
 
 
 def guard(plan: Plan, actions: Sequence[Action], os_id: str, confirmed: bool) -> None:
-    """Raises Refused for what only a person may want: a great many deletions, another distribution."""
-    limits = plan.get("guard", {})
-    deletes, wanted = deciding.counted(actions)[DELETE], limits.get("os_id", "")
+    """Raises Refused for what only a person may want: a great many deletions, another distribution.
+
+    The modules of a kernel that the version does not have are thousands of paths, and every change of kernels deletes
+    them: they count as one.
+    """
+    limits, wanted = plan.get("guard", {}), plan.get("guard", {}).get("os_id", "")
+    gone = [kernels.owner(each.path) or each.path for each in actions if each.verb == DELETE]
+    deletes = len(set(gone))
     if confirmed:
         return
     if deletes > limits.get("deletes", 1000):

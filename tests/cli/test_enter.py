@@ -227,6 +227,21 @@ def test_after_a_kill_the_copy_is_there_for_the_next(site: Path, visit: subproce
     assert not newest(site).exists("/etc/resolv.conf")
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_told_to_end_while_it_copies_it_leaves_nothing(site: Path, number: signal.Signals) -> None:
+    tree = newest(site).root
+    for at in range(30_000):
+        (tree / f"usr/{at}").symlink_to("x" * 100)  # what takes long to copy
+    argv = [sys.executable, "-m", "imaged", *arguments(site, "compute", "--", "true")]
+    with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as child:
+        assert child.stderr is not None
+        assert child.stderr.readline() == "Copying ...\n"
+        child.send_signal(number)
+        said = child.stderr.read()
+    assert (child.returncode, "Traceback" in said) == (128 + number, False)
+    assert sorted(path.name for path in (site / "state/images/compute").iterdir() if path.name == ".edit") == []
+
+
 class Terminal:
     """``imaged enter`` on a terminal of its own."""
 

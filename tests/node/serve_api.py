@@ -27,6 +27,20 @@ class Api:
         self.asked: list[str] = []
         self.told: list[object] = []
         self.url = ""
+        self.faults: list[tuple[str, str]] = []
+        self.ended = threading.Event()
+
+    def fault(self, target: str) -> str:
+        """What is to go wrong with this answer, once: the first of ``faults`` whose path this one begins with.
+
+        ``drop``: no answer. ``half``: the body breaks off. ``short``, ``long``: another length than it has.
+        ``garbage``: other bytes. ``hang``: nothing until the test is over. A number is a status.
+        """
+        found = next((each for each in self.faults if target.startswith(each[0])), None)
+        if found is None:
+            return ""
+        self.faults.remove(found)
+        return found[1]
 
     def answer(self, target: str) -> tuple[int, dict[str, str], bytes]:
         """Status, headers and body for a GET."""
@@ -67,13 +81,23 @@ def serving(api: Api) -> Iterator[None]:
             return self.headers["Authorization"] == f"Bearer {SECRET}"
 
         def _say(self, status: int, headers: dict[str, str], body: bytes) -> None:
+            fault = api.fault(self.path)
+            if fault == "hang":
+                api.ended.wait()
+            if fault in ("drop", "hang"):
+                return
+            if fault.isdigit():
+                status, headers, body = int(fault), {}, b""
+            if fault == "garbage":
+                body = bytes(range(256)) * (len(body) // 256 + 1)
+            length = len(body) + {"short": -len(body) // 2, "long": 10}.get(fault, 0)
             self.send_response(status)
             for each in headers.items():
                 self.send_header(*each)
             if status != 204:
-                self.send_header("Content-Length", str(len(body)))
+                self.send_header("Content-Length", str(length))
             self.end_headers()
-            self.wfile.write(body)
+            self.wfile.write(body[: length // 2 if fault == "half" else length])
 
         def log_message(self, *_: Any) -> None:
             """A test's output is the test's."""
@@ -85,5 +109,6 @@ def serving(api: Api) -> Iterator[None]:
         try:
             yield
         finally:
+            api.ended.set()
             server.shutdown()
             thread.join()

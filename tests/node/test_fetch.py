@@ -17,7 +17,8 @@ ROOT = Path(__file__).parents[2]
 
 def test_the_call_of_rsync():
     assert argv("rsync://imaged/image/", "/", "/.imaged/stage", False) == (
-        "rsync", "-t", "-S", "-I", "--partial", "--no-inc-recursive", "--files-from=-", "--from0", "--compare-dest=/",
+        "rsync", "-t", "-S", "-I", "--partial", "--no-inc-recursive", "--files-from=-", "--from0", "--timeout=300",
+        "--compare-dest=/",
         "rsync://imaged/image/", "/.imaged/stage/",
     )  # fmt: skip
     assert "--whole-file" in argv("a", "/", "b", True)
@@ -43,10 +44,10 @@ def test_what_the_end_of_rsync_means(code, errors, expected):
 
 
 def test_the_call_and_the_rules_of_a_full_update():
-    assert full_argv("src/", "/", True, False)[-4:] == ("--from0", "--filter=merge -", "src/", "/")
+    assert full_argv("src/", "/", True, False)[-5:] == ("--from0", "--delete-delay", "--filter=merge -", "src/", "/")
     assert full_argv("src/", "/", False, False, "/etc")[-2:] == ("src/etc/", "/etc/")
     assert rules(["/home/", "/etc/host*"], [b"a[1]"], [b"mnt"], []).split(b"\0")[:-1] == [
-        b"- /home/*", b"- /etc/host*", b"- /a\\[1]", b"- /mnt/*",
+        b"- /home/*", b"- /etc/host*", b"- /a\\[1]", b"- /mnt",
     ]  # fmt: skip
     assert b"P /boot/*-6.1\0" in rules([], [], [], ["6.1"])
     assert rules(["/etc/x", "/home/"], [], [], [], "/etc") == b"- /x\0"

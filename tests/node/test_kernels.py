@@ -14,6 +14,7 @@ from installer.node.kernels import (
     held,
     judge,
     menu,
+    owner,
     parse_pending,
     switch,
     to_try,
@@ -136,3 +137,17 @@ MODULE = b"usr/lib/modules/6.6/kernel/fs/ext4.ko"
 )
 def test_which_kernel_starts_next(planned, running, changed, expected):
     assert to_try(planned, running, changed) == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        (MODULE, b"usr/lib/modules/6.6"),
+        (b"lib/modules/6.1-amd64/modules.dep", b"lib/modules/6.1-amd64"),
+        (b"lib/modules/6.1", b"lib/modules/6.1"),
+        (b"lib/modules-load.d/x", b""),
+        (b"etc/motd", b""),
+    ],
+)
+def test_whose_modules_a_path_is_among(path, expected):
+    assert owner(path) == expected

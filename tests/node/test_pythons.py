@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -27,6 +28,7 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root: it mounts and enters other systems"),
     pytest.mark.skipif(shutil.which("mmdebstrap") is None, reason="needs mmdebstrap"),
 ]
+OLDEST = "python3.6"  # as RHEL 8 has it; where it is installed
 PYTHONS = {"bullseye": (3, 9), "bookworm": (3, 11), "trixie": (3, 13)}
 # What cron gives 3.6: an ASCII locale, which later Pythons (PEP 538, PEP 540) would take for UTF-8. Names are bytes and
 # what people write is not ASCII: nothing may depend on it.
@@ -36,12 +38,35 @@ ENTER = """
 mount --bind "$2" "$1/mnt"; mount --rbind /dev "$1/dev"; mount -t proc proc "$1/proc"
 system=$1; shift 2; exec chroot "$system" "$@"
 """
+STAY = """
+mount --bind "$1" /mnt; shift; exec "$@"
+"""
 
 
-@pytest.fixture(scope="module", params=PYTHONS.items(), ids=lambda each: each[0])
-def system(request: pytest.FixtureRequest) -> Path:
+class System(NamedTuple):
+    """How to run a Python where a directory is at /mnt: a shell script, what it is given first, the interpreter."""
+
+    script: str
+    first: tuple[Path, ...]
+    python: str
+
+
+@pytest.fixture(scope="module", params=[OLDEST, *PYTHONS])
+def system(request: pytest.FixtureRequest) -> System:
+    return oldest() if request.param == OLDEST else debian(request.param, PYTHONS[request.param])
+
+
+def oldest() -> System:
+    """This system, with an interpreter that somebody put beside its own."""
+    try:
+        asked = run((OLDEST, "-c", "import sys; print(sys.executable)"))  # what is found may be a script that chooses
+    except ImagedError as error:
+        pytest.skip(f"no {OLDEST} is installed: {error}")
+    return System(STAY, (), asked.output.strip())
+
+
+def debian(suite: str, version: tuple[int, int]) -> System:
     """A system with that release's python3 and rsync and little else."""
-    suite, version = request.param
     recipe = TreeRecipe("node-python", ("base-files", "python3", "rsync"), suite=suite)
 
     def make_room(path: Path) -> None:
@@ -56,13 +81,13 @@ def system(request: pytest.FixtureRequest) -> Path:
         pytest.skip(f"no {suite} to be had: {error}")
     asked = run(("chroot", str(path), "python3", "-c", "import sys; print(*sys.version_info[:2])"))
     assert tuple(map(int, asked.output.split())) == version
-    return path
+    return System(ENTER, (path,), "/usr/bin/python3")
 
 
 class Node:
     """The agent in ``system``, on the tree ``node`` below ``base``, which is at /mnt there."""
 
-    def __init__(self, base: Path, system: Path, api: Api) -> None:
+    def __init__(self, base: Path, system: System, api: Api) -> None:
         self.image, self.tree, self._base, self._system = base / "tree", base / "node", base, system
         self.api = api
         (base / "imaged.pyz").write_bytes(node_agent())
@@ -73,9 +98,10 @@ class Node:
 
     def call(self, *arguments: str) -> tuple[int, str, str]:
         """Exit code, output, errors. See AS_CRON."""
-        command = ("unshare", "--mount", "--propagation", "private", "--", "sh", "-ec", ENTER, "-")
+        script, first, python = self._system
+        command = ("unshare", "--mount", "--propagation", "private", "--", "sh", "-ec", script, "-")
         done = subprocess.run(
-            (*command, self._system, self._base, "/usr/bin/python3", "/mnt/imaged.pyz", *arguments),
+            (*command, *first, self._base, python, "/mnt/imaged.pyz", *arguments),
             env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **AS_CRON},
             stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=300,
         )  # fmt: skip
@@ -108,7 +134,7 @@ class Node:
 
 
 @pytest.fixture
-def node(system: Path, tmp_path: Path) -> Iterator[Node]:
+def node(system: System, tmp_path: Path) -> Iterator[Node]:
     api = Api()
     with serving(api):
         yield Node(tmp_path, system, api)

@@ -54,6 +54,32 @@ def test_what_differs_in_any_way_does_not(tmp_path: Path, change: str) -> None:
     assert one.stat().st_ino != other.stat().st_ino
 
 
+@pytest.mark.parametrize("tied", [[], ["a"], ["b"]])
+def test_two_equal_files_of_a_tree_stay_two(tmp_path: Path, tied: list[str]) -> None:
+    """As one, an edit of the first on a node, or in a copy, would change the second as well."""
+    old, new = tmp_path / "old", tmp_path / "new"
+    for name in ("a", "b"):
+        write(old / name, b"x" * 5000)
+    for name in ("a", "b", "c"):
+        write(new / name, b"x" * 5000)
+    for name in tied:  # as a capture has it
+        (new / name).unlink()
+        (new / name).hardlink_to(old / name)
+    assert shared(old, new) == 10000
+    assert len({path.stat().st_ino for path in new.iterdir()}) == 3
+    assert {(old / name).stat().st_nlink for name in ("a", "b")} == {2}
+
+
+def test_many_equal_files_are_shared_by_their_paths(tmp_path: Path) -> None:
+    """So that a thousand equal files cost a thousand looks, not a million."""
+    old, new = tmp_path / "old", tmp_path / "new"
+    for tree in (old, new):
+        for number in range(1000):
+            write(tree / str(number), b"x" * 100)
+    assert shared(old, new) == 100_000
+    assert all((new / str(number)).samefile(old / str(number)) for number in range(1000))
+
+
 @pytest.fixture(params=["btrfs", "xfs"])
 def volume(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     """A filesystem that can share blocks, on a loop device."""

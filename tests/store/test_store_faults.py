@@ -251,17 +251,24 @@ def test_channels_that_many_move_at_once_lose_nothing(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "channels").iterdir() if not path.name.startswith(".")] == ["stable"]
 
 
-@pytest.mark.parametrize("act", ["remove_image", "rename", "remove"])
+@pytest.mark.parametrize("act", ["remove_image", "rename"])
 def test_an_image_that_somebody_edits_stays_where_it_is(images: Images, act: str) -> None:
     first = images.resolve(ImageRef("compute"))
     acts: dict[str, Callable[[], None]] = {
         "remove_image": lambda: images.remove_image("compute"),
         "rename": lambda: images.rename("compute", "login"),
-        "remove": lambda: images.remove("compute", 1),
     }
     with working_copy(images, first, "alice", exactly=False, fresh=False), pytest.raises(Conflict, match="edit"):
         acts[act]()
     assert images.versions("compute") == (first,)
+
+
+def test_a_copy_can_be_sealed_whose_version_was_removed_meanwhile(images: Images) -> None:
+    first = images.resolve(ImageRef("compute"))
+    make(images)
+    with working_copy(images, first, "alice", exactly=False, fresh=False) as copy:
+        images.remove("compute", 1)
+        assert as_sealed(images, images.seal(copy.working, origin="edit", base=first))
 
 
 def test_a_lock_on_what_was_renamed_meanwhile_is_none(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -301,6 +308,19 @@ def test_no_number_means_two_things_even_after_its_image_was_removed(images: Ima
     assert make(images).ref == "compute@3"
     images.rename("compute", "login")
     assert make(images).ref == "compute@4"
+
+
+def test_a_name_that_a_broken_build_left_can_be_taken(images: Images) -> None:
+    with pytest.raises(KeyError), images.working("login"):
+        raise KeyError
+    with images.working("login"), pytest.raises(Conflict, match="already"):
+        images.rename("compute", "login")
+    images.rename("compute", "login")
+    assert images.resolve(ImageRef("login")).ref == "login@1"
+    with pytest.raises(KeyError), images.working("gold", resume=True):
+        raise KeyError
+    with pytest.raises(Conflict, match="already"):
+        images.rename("login", "gold")
 
 
 def test_what_is_not_there_is_not_removed(images: Images) -> None:
