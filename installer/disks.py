@@ -106,8 +106,8 @@ def write_table(path: str, label: Label, partitions: tuple[PlannedPartition, ...
                 # Some BIOSes pass over a disk whose protective MBR has no active entry; UEFI ignores it (5.2.3).
                 disk.setFlag(parted.DISK_GPT_PMBR_BOOT)
         for planned in sorted((each for each in partitions if not each.kept), key=lambda each: each.number):
-            if planned.number > PRIMARIES and label is Label.MSDOS and disk.getExtendedPartition() is None:
-                _add_extended(disk, device, partitions)
+            if planned.number > PRIMARIES and label is Label.MSDOS:
+                _frame(disk, device, partitions)
             _add(disk, device, label, planned, active=planned.number == _active(label, partitions))
         disk.commit()
     except _FAULTS as error:
@@ -168,12 +168,21 @@ def _with_kept(device: parted.Device, label: Label, partitions: tuple[PlannedPar
     return disk
 
 
-def _add_extended(disk: parted.Disk, device: parted.Device, partitions: tuple[PlannedPartition, ...]) -> None:
+def _frame(disk: parted.Disk, device: parted.Device, partitions: tuple[PlannedPartition, ...]) -> None:
+    """An extended partition with room for all logical ones. The end of one that is there may move: only its beginning
+    is what the logical ones are reckoned from."""
+    old = disk.getExtendedPartition()
     start, size = extended(partitions)
     first, last = start // device.sectorSize, (start + size) // device.sectorSize - 1
-    geometry = parted.Geometry(device=device, start=first, end=last)
-    partition = parted.Partition(disk=disk, type=parted.PARTITION_EXTENDED, geometry=geometry)
-    disk.addPartition(partition, constraint=parted.Constraint(exactGeom=geometry))
+    if old is None:
+        geometry = parted.Geometry(device=device, start=first, end=last)
+        partition = parted.Partition(disk=disk, type=parted.PARTITION_EXTENDED, geometry=geometry)
+        disk.addPartition(partition, constraint=parted.Constraint(exactGeom=geometry))
+    elif old.geometry.end < last and not any(each.number == old.number for each in partitions):
+        geometry = parted.Geometry(device=device, start=old.geometry.start, end=last)
+        disk.setPartitionGeometry(
+            partition=old, constraint=parted.Constraint(exactGeom=geometry), start=geometry.start, end=geometry.end
+        )
 
 
 def extended(partitions: tuple[PlannedPartition, ...]) -> tuple[int, int]:

@@ -225,6 +225,18 @@ def test_kept_partitions_stay_to_the_byte_and_others_go(tmp_path: Path, label: L
         assert each.get("uuid") == numbers[each["node"]], "an identity that crypttab or firmware may know"
 
 
+def test_room_for_more_logical_partitions_behind_a_kept_one(tmp_path: Path) -> None:
+    path = blank(tmp_path, GIB)
+    write(path, Label.MSDOS, LOGICAL[:3])
+    before = rows(path)
+    new = P(6, "new", Role.DATA, 500 * MIB, 400 * MIB, Filesystem.XFS)
+    write(path, Label.MSDOS, (LOGICAL[0], evolve(LOGICAL[2], kept=True), new))
+    after = rows(path)
+    assert after[-2] == before[-1]
+    assert after[-1][:3] == (6, 500 * MIB, 400 * MIB)
+    assert after[1][:3] == (3, 201 * MIB, 699 * MIB)
+
+
 def test_a_logical_partition_before_a_kept_one_must_stay(tmp_path: Path) -> None:
     path = blank(tmp_path, GIB)
     write(path, Label.MSDOS, LOGICAL)
