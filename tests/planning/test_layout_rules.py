@@ -261,7 +261,8 @@ _BOOT = [
     ({"disks[2].count": {"min": 0, "max": 1},
      "luks[0].when": "size(one) >= 0"}, "lvm[0].devices: there would be none, as "
      "with 0 of one (`when: count(one) >= ...` leaves it out)"),
-    ({"esp": _GONE}, "disks[0].partitions[1].mount: the key 'mount' is missing (usually /boot/efi; 'esp' can say it too)"),
+    ({"esp": _GONE},
+     "disks[0].partitions[1].mount: the key 'mount' is missing (usually /boot/efi; 'esp' can say it too)"),
     ({"esp.primary": "os[0].x"}, "esp.primary: the disk entry 'os' has no partition 'x' (it has bios, esp, b, r)"),
     ({"esp.primary": "os[0].b"}, "esp.primary: os[0].b is not of role esp"),
     ({"esp.primary": "os[*].esp"}, "esp.primary: one is mounted, and os[*].esp may be several"),
