@@ -56,15 +56,8 @@ def make_table(step: MakeTable, run: Run) -> None:
         run(argv)
     # udev re-reads the table when libparted closes the disk; nodes come, go and come again until it has settled.
     run(("udevadm", "settle"))
-    run(
-        (
-            "udevadm",
-            "wait",
-            "--timeout=60",
-            "--settle",
-            *(partition_path(path, each.number) for each in step.partitions),
-        )
-    )
+    nodes = tuple(partition_path(path, each.number) for each in step.partitions)
+    run(("udevadm", "wait", "--timeout=60", "--settle", *nodes))
     confirm_kept(path, step.partitions)
 
 

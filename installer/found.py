@@ -74,7 +74,6 @@ def array(members: Mapping[str, Mapping[str, str]], uuid: str) -> FoundArray:
         uuid=uuid,
         level=int(level[1]) if level else -1,  # linear and whatever else md(4) knows
         devices=tuple(sorted(mine)),
-        metadata=facts.get("MD_METADATA", ""),
     )
 
 

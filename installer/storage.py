@@ -21,6 +21,7 @@ from installer.wipe import mapped, stop, swaps
 
 _BLOCK = Path("/sys/class/block")
 _SECTOR = 512
+_LOOK = "look"  # with a number: what arrays are called while they are looked at
 _PLAIN = ("--reportformat", "json", "--units", "b", "--nosuffix")
 
 
@@ -28,8 +29,6 @@ def take(boot_mac: Mac | None, run: Run) -> Inventory:
     """Everything a plan may depend on, as it is now; storage that an earlier attempt left running is stopped."""
     quiet(run)
     inventory = udev.take(boot_mac)
-    run(("mdadm", "--assemble", "--scan", "--config=partitions", "--homehost=any", "--readonly", "--run"), check=False)
-    run(("udevadm", "settle"))
     try:
         known = arrays(run)
         return evolve(inventory, arrays=tuple(known.values()), groups=groups(known, run))
@@ -38,29 +37,38 @@ def take(boot_mac: Mac | None, run: Run) -> Inventory:
 
 
 def arrays(run: Run) -> dict[str, FoundArray]:
-    """Every array that a member is here of, by its path for now; size and content only of those that could start."""
-    members = {
-        path: found.exported(_said(run, "mdadm", "--examine", "--export", path)) for path in udev.holding(found.MEMBER)
-    }
-    running = {
-        found.exported(_said(run, "mdadm", "--detail", "--export", f"/dev/{name}")).get("MD_UUID", ""): name
-        for name in _names("md*")
-    }
-    names = {uuid: running.get(uuid, "") for uuid in found.uuids(members)}
-    return {f"/dev/{name or uuid}": _complete(found.array(members, uuid), name, run) for uuid, name in names.items()}
+    """Every array that a member is here of, by its device; size and content only of those that could be started.
+
+    They run afterwards, read-only. Firmware RAID is left alone: its volumes are kept in step by a daemon that writes.
+    """
+    paths = udev.holding(found.MEMBER)
+    members = {path: found.exported(_said(run, "mdadm", "--examine", "--export", path)) for path in paths}
+    known = tuple(found.array(members, uuid) for uuid in found.uuids(members))
+    for number, array in enumerate(known):
+        run(look_at(array, f"/dev/md/{_LOOK}{number}"), check=False)
+    run(("udevadm", "settle"))
+    devices = {f"/dev/md/{_LOOK}{number}": array for number, array in enumerate(known)}
+    return {str(Path(path).resolve()): _complete(array, Path(path), run) for path, array in devices.items()}
 
 
-def _complete(array: FoundArray, name: str, run: Run) -> FoundArray:
-    if not name:
+def look_at(array: FoundArray, device: str) -> tuple[str, ...]:
+    """mdadm --assemble, also of an array that lacks members: nothing is written to it, so nothing can be spoilt."""
+    return (
+        "mdadm", "--assemble", device, "--config=partitions", "--homehost=any", "--readonly", "--run",
+        f"--uuid={array.uuid}", *array.devices,
+    )  # fmt: skip
+
+
+def _complete(array: FoundArray, device: Path, run: Run) -> FoundArray:
+    if not device.exists():
         return array
-    metadata = udev.read(_BLOCK / name / "md/metadata_version")
-    size = int(udev.read(_BLOCK / name / "size") or "0") * _SECTOR
-    content = probe(Extent(f"/dev/{name}", 0), run) if size else {}
+    place = _BLOCK / device.resolve().name
+    size = int(udev.read(place / "size") or "0") * _SECTOR
+    content = probe(Extent(str(device), 0), run) if size else {}
     return evolve(
         array,
-        name=array.name or name,
         size=size,
-        metadata=metadata or array.metadata,
+        metadata=udev.read(place / "md/metadata_version"),
         holds=content.get("TYPE", ""),
         holds_uuid=content.get("UUID", ""),
     )

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from installer.udev import above
 
 _BLKRRPART = 0x125F  # linux/fs.h
 EXTENDED = ("0x5", "0x05", "0xf", "0x0f", "0x85")  # MBR types of an extended partition, as blkid and as people write
+_PART_OF_ARRAY = re.compile(r"md.*\dp\d+")  # goes with its array
 _EDGE = MIB  # md 0.90 and ZFS keep their labels at the end of a device, all others near its start
 
 
@@ -73,7 +75,7 @@ def stop(stacked: Iterable[str], active_swaps: frozenset[str], names: dict[str, 
             yield ("swapoff", f"/dev/{device}")
         if device.startswith("dm-"):
             yield ("dmsetup", "remove", "--retry", names[device])
-        elif device.startswith("md"):
+        elif device.startswith("md") and not _PART_OF_ARRAY.fullmatch(device):
             yield ("mdadm", "--stop", f"/dev/{device}")
 
 

@@ -33,7 +33,7 @@ def test_everything_comes_off_before_what_it_stands_on() -> None:
 
 def test_commands() -> None:
     names = {"dm-0": "vg-swap", "dm-1": "vg-root"}
-    stacked = ("dm-0", "dm-1", "md127", "sda1", "sda2")
+    stacked = ("dm-0", "dm-1", "md127p1", "md127", "sda1", "sda2")
     assert list(stop(stacked, frozenset({"/dev/mapper/vg-swap", "/dev/sda2"}), names)) == [
         ("swapoff", "/dev/dm-0"),
         ("dmsetup", "remove", "--retry", "vg-swap"),
