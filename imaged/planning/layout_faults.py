@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from imaged.planning.array_rules import array_faults
 from imaged.planning.boot_rules import boot_faults, console_faults
 from imaged.planning.content_rules import content_faults
 from imaged.planning.layout_draft import Draft
@@ -9,7 +10,7 @@ from imaged.planning.layout_rules import disk_faults, partition_faults
 from imaged.planning.member_rules import member_faults
 from imaged.planning.mount_rules import mount_faults
 from imaged.planning.preserve_rules import preserve_faults
-from imaged.planning.stack_rules import item_faults, reference_faults
+from imaged.planning.stack_rules import reference_faults
 from imaged.planning.volume_rules import group_faults, name_faults
 from imaged.planning.when_rules import when_faults
 
@@ -22,7 +23,7 @@ def faults_of(draft: Draft) -> Iterator[str]:
             yield from partition_faults(at, partition)
     for holder in draft.holders():
         yield from content_faults(holder)
-    yield from item_faults(draft)
+    yield from array_faults(draft)
     for group in draft.lvm:
         yield from group_faults(group)
     yield from name_faults(draft)

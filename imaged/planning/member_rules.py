@@ -6,10 +6,11 @@ from itertools import islice, product
 from imaged.model.errors import BadInput
 from imaged.model.layout import DiskSpec
 from imaged.model.stack import Array, Crypt
+from imaged.planning.array_rules import level_faults
 from imaged.planning.capacity import least_members
 from imaged.planning.layout_draft import Consumer, Draft
 from imaged.planning.references import Reference, parse_reference
-from imaged.planning.stack_rules import dangling, level_faults
+from imaged.planning.stack_rules import dangling
 from imaged.planning.when import Condition, may_hold, parse
 
 _CASES = 4096  # combinations of disk counts that are looked at: three entries of 0 to 15 disks
