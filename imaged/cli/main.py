@@ -28,6 +28,7 @@ VERBS = {
     "rmimage": "Remove versions or images.",
     "pruneimage": "Remove versions that nobody needs any more.",
     "verifyimage": "Read versions back and say what is damaged.",
+    "importlayout": "Make a disk layout of SystemImager, OSCAR or sfdisk into one of imaged.",
     "mkramdisk": "Build the boot ramdisk and fetch the boot loaders.",
     "serve": "Run the daemon: DHCP, TFTP, HTTP and rsync.",
     "addnode": "Define a node.",
