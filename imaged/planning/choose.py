@@ -8,7 +8,9 @@ from imaged.model.hardware import Disk, Inventory
 from imaged.model.layout import DiskSpec, Layout, Match, Pick
 from imaged.planning.choose_refusal import none_fits, not_alike, tie
 from imaged.planning.matching import in_order, mismatches, natural, unusable
+from imaged.planning.pruning import facts_of, prune
 from imaged.planning.sectors import refuse_mixed_sectors
+from imaged.planning.together import refuse_both
 
 
 def choose(layout: Layout, inventory: Inventory) -> dict[str, tuple[Disk, ...]]:
@@ -16,13 +18,16 @@ def choose(layout: Layout, inventory: Inventory) -> dict[str, tuple[Disk, ...]]:
 
     An entry takes its disks from the first alternative of its ``match`` that finds enough. Raises CannotPlan when none
     does (naming every disk and why it was passed over), when several choices are equally good (naming the disks, with
-    a line for ``match`` that tells them apart), and for an array of disks whose sectors differ.
+    a line for ``match`` that tells them apart), for an array of disks whose sectors differ, and when the conditions of
+    the layout contradict each other on these disks.
     """
     chosen: dict[str, tuple[Disk, ...]] = {}
     for index, spec in enumerate(layout.disks):
         where = f"layout {layout.name}: disks[{index}] ({spec.id})"
         chosen[spec.id] = _disks_for(spec, inventory.disks, chosen, where)
-    refuse_mixed_sectors(layout, inventory, chosen)
+    left = prune(layout, facts_of(inventory, chosen))
+    refuse_both(layout, left)
+    refuse_mixed_sectors(left, chosen)
     return chosen
 
 

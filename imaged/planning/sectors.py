@@ -3,16 +3,14 @@
 from collections.abc import Iterable, Iterator, Mapping
 
 from imaged.model.errors import CannotPlan
-from imaged.model.hardware import Disk, Inventory
+from imaged.model.hardware import Disk
 from imaged.model.layout import Layout
-from imaged.planning.pruning import facts_of, prune
 from imaged.planning.references import parse_reference
 
 
-def refuse_mixed_sectors(layout: Layout, inventory: Inventory, chosen: Mapping[str, tuple[Disk, ...]]) -> None:
+def refuse_mixed_sectors(layout: Layout, chosen: Mapping[str, tuple[Disk, ...]]) -> None:
     """An array of 512 and 4096 byte sectors has those of 4096, and what was made with smaller ones cannot be read from
     it any more (md(4), XFS); a member that is replaced changes it. Raises CannotPlan naming the array and the disks."""
-    layout = prune(layout, facts_of(inventory, chosen))
     for index, array in enumerate(layout.raid):
         disks = {disk.path: disk for disk in _below(array.devices, layout, chosen)}
         if len({disk.logical_sector for disk in disks.values()}) > 1:
