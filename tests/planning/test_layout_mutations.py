@@ -15,7 +15,7 @@ from uuid import UUID
 
 import pytest
 from attrs import evolve
-from hypothesis import event, given, settings
+from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from imaged.model.codec import from_json, to_json
@@ -158,7 +158,7 @@ def _mutated(changes: list[tuple[str, Any]]) -> Any:
 
 
 @given(st.lists(st.sampled_from(_CHANGES), min_size=1, max_size=2), st.sampled_from(_MACHINES))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 def test_a_mutated_layout_gives_an_error_or_a_right_plan(changes: list[tuple[str, Any]], machine: Inventory) -> None:
     try:
         layout = read(_mutated(changes), "mutated")
