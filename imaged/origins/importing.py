@@ -1,6 +1,7 @@
 """Makes a tree of a file or a directory: finds out what it is, unpacks it, looks at what came out, and cleans it."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -77,12 +78,20 @@ def fill(source: Source, tree: Path, watch: Watch) -> Imported:
     imported = _Import(source, tree, watch)
     try:
         found = imported.take(source.path, 0)
+    except BadInput as error:
+        raise BadInput(error.what, where=_known_as(error.where, source.path, tree.parent), hint=error.hint) from None
     finally:
         imported.clear()
     notes = tuple(f"{path}: {what}" for path, what in LEGACY.items() if Tree(tree).exists(path))
     lost = imported.lost
     said = (f"{lost} extended attributes, ACLs or owners could not be set here; the log names them",) if lost else ()
     return Imported(found, notes, (*imported.warnings, *said))
+
+
+def _known_as(where: str, source: Path, place: Path) -> str:
+    """People know the source, not where we unpacked what was in it."""
+    inside = re.sub(f"^{re.escape(str(place))}/import-[0-9]+/?", "", where)
+    return inside if inside.startswith(str(source)) else ", ".join(filter(None, (str(source), inside)))
 
 
 def discard(*paths: Path) -> None:
