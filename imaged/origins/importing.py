@@ -9,7 +9,7 @@ from pathlib import Path
 from attrs import frozen
 
 from imaged import process
-from imaged.model.errors import BadInput
+from imaged.model.errors import BadInput, ImagedError
 from imaged.model.image import ImageFacts
 from imaged.model.plan import RemovePath
 from imaged.origins import directory, diskfile, oci, unpacking
@@ -78,8 +78,9 @@ def fill(source: Source, tree: Path, watch: Watch) -> Imported:
     imported = _Import(source, tree, watch)
     try:
         found = imported.take(source.path, 0)
-    except BadInput as error:
-        raise BadInput(error.what, where=_known_as(error.where, source.path, tree.parent), hint=error.hint) from None
+    except ImagedError as error:
+        error.where = _known_as(error, source.path, tree.parent)
+        raise
     finally:
         imported.clear()
     notes = tuple(f"{path}: {what}" for path, what in LEGACY.items() if Tree(tree).exists(path))
@@ -88,10 +89,13 @@ def fill(source: Source, tree: Path, watch: Watch) -> Imported:
     return Imported(found, notes, (*imported.warnings, *said))
 
 
-def _known_as(where: str, source: Path, place: Path) -> str:
+def _known_as(error: ImagedError, source: Path, place: Path) -> str:
     """People know the source, not where we unpacked what was in it."""
-    inside = re.sub(f"^{re.escape(str(place))}/import-[0-9]+/?", "", where)
-    return inside if inside.startswith(str(source)) else ", ".join(filter(None, (str(source), inside)))
+    inside = re.sub(f"^{re.escape(str(place))}/import-[0-9]+/?", "", error.where)
+    of_the_source = isinstance(error, BadInput) or inside != error.where
+    if inside.startswith(str(source)) or not of_the_source:
+        return inside
+    return ", ".join(filter(None, (str(source), inside)))
 
 
 def discard(*paths: Path) -> None:
