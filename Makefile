@@ -15,7 +15,7 @@ IMAGED := $(BIN)/imaged --settings $(DEMO_SETTINGS)
 PACKAGES := python3 python3-venv python3-parted python3-pyudev rsync mmdebstrap debian-archive-keyring zstd cpio \
     qemu-system-x86 qemu-utils ipxe ipxe-qemu ovmf iproute2 openssh-client e2fsprogs fdisk dosfstools
 TEST_PACKAGES := acl attr atftp btrfs-progs busybox createrepo-c curl dhcpcd5 dnf gpg isc-dhcp-client isc-dhcp-relay libarchive-tools libcap2-bin \
-    nftables openssh-server rpm systemd tftp-hpa udhcpc xfsprogs zypper
+    nftables openssh-server rpm squashfs-tools systemd tftp-hpa udhcpc xfsprogs zypper
 
 .PHONY: help
 help:  ## List these targets
@@ -29,11 +29,17 @@ demo: install $(DEMO)/image.stamp ramdisk  ## Build an image, network-boot an em
 demo-update: install $(DEMO)/image.stamp ramdisk  ## Two nodes: edit an image, update, find and repair drift, go back (root)
 	$(IMAGED) rehearse demo01 --count 2 --image debian-12 --update --ssh-key $(DEMO)/key --log-dir $(DEMO)/logs
 
-# The demo's kernel is the image's own; the tests of the ramdisk take the one of Debian's package.
+# The machines run beside the other tests: neither keeps two cores busy alone. The demo's kernel is the image's own; the tests
+# of the ramdisk take the one of Debian's package.
 .PHONY: test
-test: install $(DEMO)/image.stamp ramdisk  ## Every test, two whole installs in QEMU included (root, under 30 minutes)
+test: install $(DEMO)/image.stamp ramdisk  ## Every test, whole installs in QEMU included (root, under 30 minutes)
 	$(IMAGED) mkramdisk --kernel debian --output $(DEMO)/debian-kernel
-	IMAGED_VM_STATE=$(DEMO) $(BIN)/python -m pytest -ra
+	@export IMAGED_VM_STATE=$(DEMO); trap 'kill $$(jobs -p) 2>/dev/null; wait' EXIT; trap 'exit 130' INT TERM; \
+	$(BIN)/python -m pytest -ra -p no:cacheprovider tests/vm > $(DEMO)/machines.log 2>&1 & machines=$$!; \
+	echo "The virtual machines' own log: $(DEMO)/machines.log"; \
+	$(BIN)/python -m pytest -ra --ignore=tests/vm; units=$$?; \
+	wait $$machines; code=$$?; trap - EXIT; \
+	cat $(DEMO)/machines.log; exit $$(( units ? units : code ))
 
 .PHONY: check
 check: $(VENV)/installed  ## Lint, types, import contracts and the tests that need no root and no VM (a minute)

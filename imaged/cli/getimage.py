@@ -31,8 +31,9 @@ from imaged.planning.excludes import ALWAYS, DEFAULT, Kind
 from imaged.planning.rsync_filter import admin_rule, admin_rules
 from imaged.store import durable
 from imaged.store.damage import Damaged
-from imaged.store.images import Images, Working
+from imaged.store.images import Images
 from imaged.store.tree import Tree
+from imaged.store.working import Working
 
 _KINDS = [kind.value for kind in Kind]
 

@@ -31,8 +31,8 @@ from imaged.planning.capture_rsync import (
     transfer_argv,
     verdict,
 )
-from imaged.store.images import Working
 from imaged.store.tree import Tree
+from imaged.store.working import Working
 
 _PASSES = 3  # transfers of a client that does not hold still; each moves only what changed since the one before
 _BASES = 6  # what interrupted passes left; the first and the last ones

@@ -1,6 +1,7 @@
 """Makes a tree of a file or a directory: finds out what it is, unpacks it, looks at what came out, and cleans it."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 from attrs import frozen
 
 from imaged import process
-from imaged.model.errors import BadInput
+from imaged.model.errors import BadInput, ImagedError
 from imaged.model.image import ImageFacts
 from imaged.model.plan import RemovePath
 from imaged.origins import directory, diskfile, oci, unpacking
@@ -77,12 +78,24 @@ def fill(source: Source, tree: Path, watch: Watch) -> Imported:
     imported = _Import(source, tree, watch)
     try:
         found = imported.take(source.path, 0)
+    except ImagedError as error:
+        error.where = _known_as(error, source.path, tree.parent)
+        raise
     finally:
         imported.clear()
     notes = tuple(f"{path}: {what}" for path, what in LEGACY.items() if Tree(tree).exists(path))
     lost = imported.lost
     said = (f"{lost} extended attributes, ACLs or owners could not be set here; the log names them",) if lost else ()
     return Imported(found, notes, (*imported.warnings, *said))
+
+
+def _known_as(error: ImagedError, source: Path, place: Path) -> str:
+    """People know the source, not where we unpacked what was in it."""
+    inside = re.sub(f"^{re.escape(str(place))}/import-[0-9]+/?", "", error.where)
+    of_the_source = isinstance(error, BadInput) or inside != error.where
+    if inside.startswith(str(source)) or not of_the_source:
+        return inside
+    return ", ".join(filter(None, (str(source), inside)))
 
 
 def discard(*paths: Path) -> None:

@@ -63,7 +63,7 @@ def fill(layout: Path, kind: Holds, tree: Path, wanted: Wanted, watch: Watch) ->
                 clear_way(scratch, Tree(tree), blob.at)
             lost += unpacking.unpack(untar(layer=True), scratch, tree, watch, packed=Packing.NONE)
         except BadInput as error:
-            raise BadInput(error.what, where=f"layer {number} of {layout.name}: {blob.at}", hint=error.hint) from None
+            raise BadInput(error.what, where=f"layer {number}, {blob.at}", hint=error.hint) from None
         finally:
             scratch.unlink(missing_ok=True)
     return Laid(" ".join(filter(None, (*names[:1], digest))), arch, lost)

@@ -6,8 +6,10 @@ The server itself may run any distribution and is never given a package for the 
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +27,8 @@ DEFAULT_CACHE = Path("/var/cache/imaged")
 _GENERATION = 1  # raise it when the way a tree is made changes, so that old ones are made again
 _ROOM = 2 * GIB  # what a tree and its packages take while it is being made, at most
 _BUILDING = ".building-"
+_KEY = re.compile(r"-[0-9a-f]{16}$")  # how every key ends: see digest
+_UNUSED = 24 * 3600.0  # seconds; a tree may be in use by another program as long as it lives
 
 
 @frozen
@@ -120,11 +124,17 @@ class Cache:
             os.utime(path)
         return path
 
-    def prune(self, keep: int = 8) -> None:
-        """Forget all but the ``keep`` that were used last."""
-        trees = sorted((path for path in self.root.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)
-        for path in trees[:-keep]:
-            shutil.rmtree(path, ignore_errors=True)
+    def prune(self, keep: int = 8, *, now: float | None = None) -> None:
+        """Forget trees that nobody used for a day, but for the ``keep`` that were used last.
+
+        Only what ``keep`` made: people have other directories beside them, a whole state directory for one.
+        """
+        ours = [path for path in self.root.iterdir() if _KEY.search(path.name) and path.is_dir()]
+        used = sorted(((path.stat().st_mtime, path) for path in ours), reverse=True)
+        long_ago = (time.time() if now is None else now) - _UNUSED
+        for when, path in used[keep:]:
+            if when < long_ago:
+                shutil.rmtree(path, ignore_errors=True)
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:

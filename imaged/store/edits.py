@@ -17,8 +17,9 @@ from imaged.model.errors import Conflict, NotFound
 from imaged.model.image import Version
 from imaged.model.names import ImageRef
 from imaged.store import copies, durable, locks
-from imaged.store.images import EDIT_LOCK, TIED, Images, Working, utc_now
+from imaged.store.images import TIED, Images, utc_now
 from imaged.store.mounts import refuse_mounts
+from imaged.store.working import EDIT_LOCK, Working
 
 _MARK = "edit.json"
 

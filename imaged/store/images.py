@@ -13,43 +13,27 @@ Which image and number a version is, its directory says; ``version.json`` says i
 import errno
 import hashlib
 import os
-import shutil
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from imaged.model.codec import from_json, to_json
 from imaged.model.errors import BadInput, Conflict, Denied, ImagedError, NotFound
 from imaged.model.image import Version
 from imaged.model.names import ImageRef, image_name
-from imaged.store import channels, copies, damage, durable, facts, locks, seal, sharing
+from imaged.store import channels, damage, durable, facts, seal, sharing
 from imaged.store.manifest import Entry, format_manifest, parse_manifest
 from imaged.store.mounts import refuse_mounts
 from imaged.store.tree import Tree
+from imaged.store.working import EDIT_LOCK, GONE, Working, alone, begun, clear, locked, remove
 
-_GONE = ".gone-"
 _LAST = ".last"
-EDIT_LOCK = ".edit.lock"
 _EMPTY = frozenset((".lock", EDIT_LOCK, _LAST, "channels"))  # what an image without any version or work in it has
 TIED = ".tied"  # in a working tree's directory: files of the tree may be those of a sealed version
 _BUILD_ONE = "`imaged buildimage RECIPE` makes one."
-
-
-@frozen
-class Working:
-    """A tree in the making. Valid only inside ``Images.working``. ``resumed``: an earlier one goes on in it."""
-
-    image: str
-    directory: Path
-    resumed: bool = False
-
-    @property
-    def tree(self) -> Path:
-        """The root of the tree."""
-        return self.directory / "tree"
 
 
 def utc_now() -> str:
@@ -143,13 +127,13 @@ class Images:
         with durable.explained(home):
             # Images hold shadow files and set-user-ID programs: not a place for the server's other users.
             home.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with _locked(home):
+            with locked(home):
                 directory = home / (".resumable" if resume else ".working")
                 try:
-                    yield _begun(name, directory, self.tree(copy_of) if copy_of else None, resume=resume)
+                    yield begun(name, directory, self.tree(copy_of) if copy_of else None, resume=resume)
                 finally:
                     if not resume:
-                        _remove(directory)
+                        remove(directory)
 
     def seal(
         self,
@@ -250,14 +234,14 @@ class Images:
         home = self._home(name)
         if number not in self._numbers(name):
             raise NotFound(f"{name}@{number} is not in the store")
-        with durable.explained(home), _locked(home):
+        with durable.explained(home), locked(home):
             durable.write_file(home / _LAST, f"{max(self._last(name), number)}\n")
             try:
-                (home / str(number)).rename(home / f"{_GONE}{number}-{os.getpid()}")
+                (home / str(number)).rename(home / f"{GONE}{number}-{os.getpid()}")
             except FileNotFoundError:  # another was faster
                 raise NotFound(f"{name}@{number} is not in the store") from None
             durable.sync_directory(home)
-            _clear(home)
+            clear(home)
 
     def remove_image(self, name: str) -> None:
         """Remove an image with everything that belongs to it, an unfinished one too.
@@ -267,12 +251,12 @@ class Images:
         home = self._home(image_name(name))
         if not self._numbers(name) and name not in self.unfinished():
             raise NotFound(f"there is no image {name!r}")
-        with durable.explained(home), _alone(home):
+        with durable.explained(home), alone(home):
             refuse_mounts(home)
             self._remember(name)
-            home.rename(self.root / f"{_GONE}{name}-{os.getpid()}")
+            home.rename(self.root / f"{GONE}{name}-{os.getpid()}")
             durable.sync_directory(self.root)
-            _clear(self.root)
+            clear(self.root)
 
     def rename(self, name: str, to: str) -> None:
         """Give an image another name, versions, channels and a kept copy included, by one rename.
@@ -285,12 +269,12 @@ class Images:
         taken = Conflict(f"there is an image {to!r} already", hint="Choose another name, or remove it first.")
         if any(path.name not in _EMPTY for path in _listed(target)):
             raise taken
-        with durable.explained(home), _alone(home):
+        with durable.explained(home), alone(home):
             refuse_mounts(home)
             if target.exists():
-                with _alone(target):
+                with alone(target):
                     self._remember(to)
-                    shutil.rmtree(target)
+                    remove(target)
             self._remember(name)
             try:
                 home.rename(target)
@@ -352,54 +336,3 @@ def _number(path: Path) -> int:
         return int(path.read_text(encoding="ascii"))
     except (FileNotFoundError, ValueError):
         return 0
-
-
-def _begun(name: str, directory: Path, source: Path | None, *, resume: bool) -> Working:
-    if not resume:
-        _remove(directory)
-    working = Working(name, directory, resumed=resume and (directory / "tree").exists())
-    if source and not working.resumed:
-        _remove(directory)
-        directory.mkdir()
-        copies.duplicate(source, directory / "new")
-        (directory / "new").rename(working.tree)  # half a copy is never gone on with
-    elif not working.resumed:
-        working.tree.mkdir(parents=True)
-        working.tree.chmod(0o755)  # the nodes' root directory, whatever umask we run with
-    return working
-
-
-@contextmanager
-def _locked(home: Path) -> Iterator[None]:
-    def taken(holder: str) -> Conflict:
-        what = f"a version of {home.name} is being made by process {holder or '?'}"
-        return Conflict(what, where=str(home), hint="Wait for it, or end it.")
-
-    with locks.alone(home / ".lock", taken):
-        yield
-
-
-@contextmanager
-def _alone(home: Path) -> Iterator[None]:
-    """Nobody makes a version of it, nobody edits it."""
-    hint = "Wait until that copy is left."
-    with ExitStack() as stack:
-        stack.enter_context(_locked(home))
-        editing = Conflict("somebody edits it (`imaged enter`)", where=home.name, hint=hint)
-        stack.enter_context(locks.alone(home / EDIT_LOCK, lambda _: editing))
-        yield
-
-
-def _clear(directory: Path) -> None:
-    """What is out of sight already, also of those before us; another may be at it at this moment."""
-    for gone in directory.glob(f"{_GONE}*"):
-        refuse_mounts(gone)
-        shutil.rmtree(gone, ignore_errors=True)
-
-
-def _remove(directory: Path) -> None:
-    """Remove a working directory, but never reach through a mount into somebody's /dev or /home."""
-    if not directory.exists():
-        return
-    refuse_mounts(directory)
-    shutil.rmtree(directory)

@@ -181,6 +181,18 @@ def test_what_cannot_be_imported_leaves_nothing(site: Path, source: Callable[[Pa
     assert log.read_text()
 
 
+def test_a_disk_needs_the_boot_ramdisk_and_says_so(site: Path, tmp_path: Path) -> None:
+    disk = b"\0" * 510 + b"\x55\xaa" + b"\0" * (1 << 20)
+    (tmp_path / "disk.raw").write_bytes(disk)
+    subprocess.run(("tar", "-C", tmp_path, "-cf", tmp_path / "cloud.tar", "disk.raw"), check=True)
+    for name, where in (("disk.raw", f"{tmp_path}/disk.raw"), ("cloud.tar", f"{tmp_path}/cloud.tar, disk.raw")):
+        result = run(site, tmp_path / name, "--image", "x")
+        assert isinstance(result.exception, ImagedError)
+        assert str(result.exception).startswith(where)
+        assert "imaged mkramdisk" in str(result.exception)
+        assert left(site) == []
+
+
 # A program in zstd's place: the second time, when it is to unpack, it says so and does not end.
 _STUCK = """#!/bin/sh
 if [ -e {place}/looked ]; then

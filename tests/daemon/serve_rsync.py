@@ -1,6 +1,7 @@
 """Runs the rsync service for the tests of real clients: ``serve_rsync.py DIRECTORY TRANSFERS``; ends with its stdin.
 
-DIRECTORY holds ``tree`` (the module ``image``), ``run`` and ``logs``, and maybe ``overrides``. Nodes n0 to n99 have the secret ``s``; a file
+DIRECTORY holds ``tree`` (the module ``image``), ``run`` and ``logs``, and maybe ``overrides``. Nodes n0 to n99 have the
+secret ``s``; a file
 ``revoked`` takes it from them. Prints the port, then one line per event.
 """
 

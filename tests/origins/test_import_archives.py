@@ -131,6 +131,13 @@ def test_an_archive_in_an_archive_is_looked_into(root: Path, site: Site, tmp_pat
     assert site.rest() == []
 
 
+def test_what_is_wrong_in_an_inner_archive_is_told_by_the_names_that_people_know(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "outer").write_bytes(forged((member("inner.tar"), forged((member("etc/a"), "x"))[:1024].decode())))
+    with pytest.raises(BadInput) as caught:
+        site.take(tmp_path / "outer")
+    assert caught.value.where == f"{tmp_path}/outer, inner.tar"
+
+
 # --- what is not whole ------------------------------------------------------------------------------------------------
 
 

@@ -86,14 +86,22 @@ def test_a_make_that_fails_leaves_what_was_there(tmp_path: Path, stop: BaseExcep
     assert [path.name for path in (tmp_path / "a-1").iterdir()] == ["file"]
 
 
-def test_prune_keeps_those_used_last(tmp_path: Path) -> None:
+def test_prune_keeps_those_used_last_and_what_is_not_its_own(tmp_path: Path) -> None:
     cache = Cache(tmp_path)
-    for number in range(5):
-        cache.keep(f"base-{number}", lambda path: None)
-        os.utime(tmp_path / f"base-{number}", (number, number))
-    cache.keep("base-0", lambda path: pytest.fail("it is there"))
-    cache.prune(keep=2)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["base-0", "base-4"]
+    keys = [f"base-{number:016x}" for number in range(5)]
+    for number, key in enumerate(keys):
+        cache.keep(key, lambda path: None)
+        os.utime(tmp_path / key, (number, number))
+    (tmp_path / "demo/images").mkdir(parents=True)  # a state directory that somebody put there
+    os.utime(tmp_path / "demo", (0, 0))
+    day = 24 * 3600
+    cache.prune(keep=1, now=day)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [*keys, "demo"]  # all were used within a day
+    cache.prune(keep=2, now=day + 3.5)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [keys[3], keys[4], "demo"]
+    cache.keep(keys[3], lambda path: pytest.fail("it is there"))
+    cache.prune(keep=1, now=2 * day)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [keys[3], "demo"]
 
 
 @needs_root
