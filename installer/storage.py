@@ -1,7 +1,8 @@
 """Looks at what arrays and volume groups lie on the disks, and changes not a byte of them.
 
-Arrays are started read-only, for groups may lie on them, and volumes not at all: their beginnings are read where they
-lie. Before and after, nothing runs: what is wiped and what stays is the plan's to say.
+Arrays are started read-only, for groups may lie on them (the kernel then writes the header of a bitmap again, with what
+it holds), and volumes not at all: their beginnings are read where they lie. Before and after, nothing runs: what is
+wiped and what stays is the plan's to say.
 """
 
 from collections.abc import Iterator, Mapping
