@@ -52,6 +52,7 @@ def plan_with_system(
     """The plan, and what it makes of the disks. Raises CannotPlan."""
     check(layout, version.facts, inventory)
     made = storage(node.name, version, layout, inventory, site.uuid)
+    check(made.layout, version.facts, inventory)  # again: a condition may have left out what makes it start
     target = target_of(node, version, made.system, inventory, site)
     chosen = {each.disk.path for each in made.disks}
     install = InstallPlan(

@@ -42,7 +42,9 @@ def kept_array(wanted: Array, inventory: Inventory) -> FoundArray | None:
     found = next((each for each in inventory.arrays if each.name == name), None)
     if found is None:
         if wanted.preserve is Preserve.REQUIRED:
-            raise CannotPlan(f"the layout preserves the array {name!r}, and the machine has none of that name")
+            raise CannotPlan(
+                "the layout preserves it, and the machine has no array of that name", where=f"array {name}"
+            )
         return None
     _refuse_other_content(wanted, found.holds, f"array {name}")
     return found
@@ -55,14 +57,16 @@ def kept_group(wanted: VolumeGroup, inventory: Inventory) -> FoundGroup | None:
     found = next((each for each in inventory.groups if each.name == wanted.vg), None)
     if found is None:
         if wanted.preserve is Preserve.REQUIRED or not wanted.devices:
-            raise CannotPlan(f"the layout preserves the volume group {wanted.vg!r}, and the machine has none such")
+            what = "the layout preserves it, and the machine has none such"
+            raise CannotPlan(what, where=f"volume group {wanted.vg}")
         return None
     there = {each.name: each for each in found.volumes}
     for volume in wanted.lvs:
         if volume.preserve is Preserve.NEVER:
             continue
         if volume.id not in there and volume.preserve is Preserve.REQUIRED:
-            raise CannotPlan(f"the layout preserves the volume {volume.id!r}, and {wanted.vg} has none such")
+            what = f"the layout preserves it, and {wanted.vg} has none such"
+            raise CannotPlan(what, where=f"volume {volume.id}")
         if volume.id in there:
             _refuse_other_content(volume, there[volume.id].holds, f"/dev/{wanted.vg}/{volume.id}")
     return found

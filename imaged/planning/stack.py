@@ -130,13 +130,15 @@ class Stack:
             self.formats.append(MakeSubvolumes(device, planned, wanted.btrfs.default))
 
     def _is_there(self, text: str) -> bool:
-        return bool(self._made.get(key_of(parse_reference(text))))
+        """An entry that may have no disk, and has none, gives no member and is waited for in vain."""
+        reference = parse_reference(text)
+        return key_of(reference) in self._made or (reference.every and not self._floors.counts.get(reference.disk))
 
     def _devices(self, texts: Sequence[str]) -> list[Made]:
         found: list[Made] = []
         for text in texts:
             reference = parse_reference(text)
-            made = self._made[key_of(reference)]
+            made = self._made.get(key_of(reference), [])
             if reference.every:
                 found += made
             elif (reference.index or 0) < len(made):
@@ -167,7 +169,12 @@ class Stack:
         self.content(wanted, made, wanted.id, kept_uuid=found.holds_uuid if found else "")
 
     def _crypt(self, wanted: Crypt) -> None:
-        (below,) = self._devices(wanted.devices)
+        members = self._devices(wanted.devices)
+        if len(members) != 1:
+            raise CannotPlan(
+                f"lies on exactly one device, and {', '.join(wanted.devices)} are {len(members)}", where=wanted.id
+            )
+        below = members[0]
         name = wanted.name or wanted.id
         uuid = str(uuid5(self._site, f"{self._node}:crypt:{name}"))
         keyfile = KEY_FILE.format(name) if Unlock.KEYFILE in wanted.unlock else ""
@@ -218,6 +225,8 @@ class Stack:
             self.steps.append(StartGroup(wanted.vg, found.uuid, remade))
             self.kept.append(f"volume group {wanted.vg}: {', '.join(sorted(set(stays) - set(remade))) or 'empty'}")
             room, extent = found.free + sum(stays[name].size for name in remade), found.extent
+        elif not members:
+            raise CannotPlan(f"none of {', '.join(wanted.devices)} is there", where=f"volume group {wanted.vg}")
         else:
             self.steps.append(MakeGroup(wanted.vg, tuple(each.path for each in members), wanted.extent))
             room = capacity.of_group([each.size for each in members], wanted.extent, wanted.reserve)

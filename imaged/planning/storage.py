@@ -24,6 +24,7 @@ from imaged.planning.layout_rules import starts_by_bios, starts_by_uefi
 from imaged.planning.needs import needs
 from imaged.planning.place import place
 from imaged.planning.pruning import facts_of, prune
+from imaged.planning.same_names import refuse_same_names
 from imaged.planning.stack import Made, Stack
 
 
@@ -81,7 +82,9 @@ def storage(node: str, version: Version, layout: Layout, inventory: Inventory, s
         for spec in layout.disks
         for index, disk in enumerate(chosen[spec.id])
     )
-    refuse_strangers(layout, inventory, [(each.disk, each.keeps) for each in filled])
+    lost = [(each.disk, each.keeps) for each in filled]
+    refuse_strangers(layout, inventory, lost)
+    refuse_same_names(layout, inventory, lost)
     stack = Stack(node, site, version.facts, inventory, floors)
     for each in filled:
         _put_partitions(stack, each, layout)
