@@ -7,8 +7,8 @@ from attrs import evolve
 
 from imaged.model.layout import Label, Role
 from imaged.planning.imports import amounts, devices
-from imaged.planning.imports.compose_boot import bios, esps
-from imaged.planning.imports.compose_stack import content, other
+from imaged.planning.imports.compose_boot import give_room_to_bios, settle_esps
+from imaged.planning.imports.compose_stack import array_entry, content_of, group_entry, mount_entry
 from imaged.planning.imports.composed import Composed, Whole, once
 from imaged.planning.imports.foreign import Amount, Disk, Foreign, Mount, Note, Part
 from imaged.planning.imports.resolve import ESP_MOUNTS, members, partitions
@@ -32,13 +32,13 @@ def compose(foreign: Foreign) -> Composed:
     for array in foreign.arrays:
         whole.names[array.dev] = once(devices.short(array.dev), whole.taken)
     if foreign.arrays:
-        done.data["raid"] = [array(array, index, whole, done) for index, array in enumerate(foreign.arrays)]
+        done.data["raid"] = [array_entry(array, index, whole, done) for index, array in enumerate(foreign.arrays)]
     if foreign.groups:
-        done.data["lvm"] = [group(group, index, whole, done) for index, group in enumerate(foreign.groups)]
+        done.data["lvm"] = [group_entry(group, index, whole, done) for index, group in enumerate(foreign.groups)]
     if others := [mount for mount in foreign.mounts if mount.dev not in whole.names]:
-        done.data["mounts"] = [other(mount, index, done) for index, mount in enumerate(others)]
-    esps(done)
-    bios(done, whole)
+        done.data["mounts"] = [mount_entry(mount, index, done) for index, mount in enumerate(others)]
+    settle_esps(done)
+    give_room_to_bios(done, whole)
     done.data["boot"] = {"firmware": "auto"}
     return done
 
@@ -122,7 +122,7 @@ def _partition(
     part: Part, name: str, whole: Whole, done: Composed, before: list[dict[str, Any]], sizes: list[Amount]
 ) -> dict[str, Any]:
     mount = whole.mounts.get(name)
-    content = content(mount, name, whole, done) if mount and not mount.swap else {}
+    content = content_of(mount, name, whole, done) if mount and not mount.swap else {}
     role = _role(part, mount, content)
     if role in (Role.ESP, Role.BIOS_GRUB, Role.XBOOTLDR) and role.value in [each["role"] for each in before]:
         done.notes.append(Note(part.line, f"{name} is the second of role {role.value} on its disk: it becomes data"))

@@ -9,7 +9,8 @@ from typing import Any
 from imaged.model.errors import BadInput
 from imaged.planning import layout
 from imaged.planning.imports import oscar, sfdisk, systemimager
-from imaged.planning.imports.compose import Composed, compose, unmounted_root
+from imaged.planning.imports.compose import compose, unmounted_root
+from imaged.planning.imports.composed import Composed
 from imaged.planning.imports.foreign import Foreign, Imported, Note
 from imaged.planning.imports.resolve import resolve
 
