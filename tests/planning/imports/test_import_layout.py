@@ -277,6 +277,12 @@ XML_LINE = st.one_of(
 )  # fmt: skip
 
 
+SOUND = (
+    '<disk dev="/dev/sdc" label_type="msdos" unit_of_measurement="MB"><part num="1" size="*"/></disk>'
+    '<fsinfo real_dev="/dev/sdc1" mp="/" fs="ext4"/>'
+)  # so that most of the rest is looked at
+
+
 @settings(max_examples=400, deadline=None)
 @given(
     st.one_of(
@@ -284,8 +290,12 @@ XML_LINE = st.one_of(
         st.lists(
             st.one_of(SFDISK_LINE, st.sampled_from(["label: gpt", "label: dos", "unit: sectors"])), max_size=8
         ).map(lambda lines: ("\n".join(lines), Source.SFDISK)),
-        st.lists(OSCAR_LINE, max_size=10).map(lambda lines: ("\n".join(lines), Source.OSCAR)),
-        st.lists(XML_LINE, max_size=10).map(lambda lines: (f"<config>{''.join(lines)}</config>", Source.SYSTEMIMAGER)),
+        st.lists(OSCAR_LINE, max_size=10).map(
+            lambda lines: ("\n".join(["/dev/sdc1 * ext4 / rw", *lines]), Source.OSCAR)
+        ),
+        st.lists(XML_LINE, max_size=10).map(
+            lambda lines: (f"<config>{SOUND}{''.join(lines)}</config>", Source.SYSTEMIMAGER)
+        ),
     ),
     st.sampled_from(Source),
 )
