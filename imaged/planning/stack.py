@@ -181,7 +181,7 @@ class Stack:
         found = self._kept_crypt(wanted, below)
         if found:
             uuid = found
-            self.steps.append(OpenCrypt(below.path, name, uuid))
+            self.steps.append(OpenCrypt(below.path, name, uuid, keyfile))
             self.kept.append(f"{below.path}: encrypted, UUID {uuid}")
         else:
             tpm2 = Unlock.TPM2 in wanted.unlock and self._inventory.tpm2

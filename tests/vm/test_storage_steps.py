@@ -24,6 +24,8 @@ from imaged.rehearsal.machine import Accel, Attachments, DiskOption, MachineSpec
 from tests.vm.storage import scenarios
 from tests.vm.storage.__main__ import Scenarios
 
+pytestmark = pytest.mark.matrix
+
 _HERE = Path(__file__).parent
 _REPOSITORY = _HERE.parents[1]
 _PATIENCE = 1500  # seconds for the whole boot where the guest is emulated
