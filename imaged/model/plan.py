@@ -110,7 +110,7 @@ class MakeCrypt:
 
 @frozen
 class OpenCrypt:
-    """Open a LUKS device that is there and stays, with the key that the server has for it; ``keyfile`` as of a new one."""
+    """Open a LUKS device that is there and stays, with the key that the server has; ``keyfile`` as of a new one."""
 
     device: str
     name: str
