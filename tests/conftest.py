@@ -1,6 +1,7 @@
 """What holds for every test: pure rooms are tested without starting a process."""
 
 import os
+import signal
 import subprocess
 from pathlib import Path
 from typing import NoReturn
@@ -10,6 +11,10 @@ from hypothesis import settings
 
 settings.register_profile("imaged", deadline=None)  # tests never time anything
 settings.load_profile("imaged")
+
+# A shell gives what it starts in the background a SIGINT that is ignored, and so would be every program that a test starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _PURE = ("model", "wire", "planning")
 _MAY_START = ("processes", "clients", "vm")
