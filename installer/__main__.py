@@ -1,16 +1,16 @@
 """The agent's recipe, read aloud: claim, look, ask for the plan, carry it out, leave. Nothing is decided here."""
 
-import os
 import secrets
 import sys
 import traceback
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
 from imaged.model.errors import ImagedError
-from imaged.model.report import Claimed
-from installer import cmdline, confirm, storage, tree
+from imaged.model.net import Mac
+from imaged.model.report import Claimed, MediumBoot
+from imaged.model.wishes import Then, Wishes
+from installer import breakpoint, cmdline, confirm, dmi, ending, storage, tree, udev
 from installer.cmdline import Orders
 from installer.console import Console, uptime
 from installer.crypts import Keys
@@ -22,24 +22,29 @@ from installer.transfer import Source
 
 _ROOT = Path("/target")
 _SECRET = Path("/run/imaged/secret")
+_JOURNAL = Path("/run/imaged/install.log")
+_BOOT_MAC = Path("/run/imaged/boot-mac")
 _AUTHORIZED_KEYS = Path("/root/.ssh/authorized_keys")
 _HOST_KEYS = "/etc/ssh/ssh_host_*.pub"
 
 
 def main() -> int:
-    """0 when all is done and the plan wants no reboot; 1 after a failure, with the reason on the screen."""
+    """0 when all is done and the plan wants no reboot; 1 after a failure, with the reason on the screen; see ``ending``
+    for a machine that stays in the ramdisk because that was wished."""
     console = Console.everywhere()
     try:
         orders = cmdline.read(Path("/proc/cmdline").read_text())
         server = Server(orders.server, own_secret(), console.say)
+        if orders.rescue:
+            return rescue(orders, server, console)
         console.say(f"asking {orders.server} what to do")
-        claimed = server.claim(orders.token)
+        claimed = server.claim(boot_token(orders, server))
     except ImagedError as error:
         console.failed(str(error))
         return 1
-    reporter = Reporter(server, console, Journal(), uptime)
+    reporter = Reporter(server, console, Journal(_JOURNAL), uptime)
     try:
-        install(orders, claimed, reporter)
+        return install(orders, claimed, reporter)
     except ImagedError as error:
         reporter.failed(str(error))
         return 1
@@ -48,17 +53,34 @@ def main() -> int:
             reporter.journal.add(line)
         reporter.failed(f"a fault of the installer itself: {error!r}")
         return 1
+
+
+def boot_token(orders: Orders, server: Server) -> str:
+    """The one of the boot script. On a boot medium there is none: this machine asks for it by its MACs."""
+    if not orders.medium:
+        return orders.token
+    macs = tuple(nic.mac for nic in udev.nics())
+    return server.trade(MediumBoot(orders.medium, macs, dmi.smbios().uuid)).token
+
+
+def rescue(orders: Orders, server: Server, console: Console) -> int:
+    """Let people in; the ramdisk's init does the rest."""
+    admit(server.rescue(orders.medium or orders.token).authorized_keys)
+    console.say("rescue: nothing is done to this machine")
     return 0
 
 
-def install(orders: Orders, claimed: Claimed, reporter: Reporter) -> None:
+def install(orders: Orders, claimed: Claimed, reporter: Reporter) -> int:
     """Everything after the claim. Raises ImagedError at the first thing that does not go as planned."""
     processes = Processes(reporter.journal.add)
+    wishes = both(claimed.wishes, orders.wishes)
     with reporter.phase("claim"):
         admit(claimed.authorized_keys)
+        open_ssh(claimed.authorized_keys, processes)
         notice_lost_servers()
+    reporter.wait = breakpoint.waits(wishes, reporter)
     with reporter.phase("inventory"):
-        inventory = storage.take(orders.boot_mac, processes.run)
+        inventory = storage.take(orders.boot_mac or booted_by(), processes.run)
     with reporter.phase("plan"):
         answer = reporter.server.plan(inventory)
         plan = answer.plan
@@ -71,9 +93,43 @@ def install(orders: Orders, claimed: Claimed, reporter: Reporter) -> None:
         _ROOT.mkdir(exist_ok=True)
     source = Source(orders.host, claimed.rsync_port, claimed.node, reporter.server.secret)
     target = Target(_ROOT, source, Keys(reporter.server.key))
-    execute(plan, actions(target, processes, reporter, plan), reporter, partial(between, reporter.server, target.keys))
-    if ends_with_reboot(plan):
-        leave(processes)
+    then = wishes.then
+
+    def after(phase: str) -> None:
+        nonlocal then
+        between(reporter.server, target.keys, phase)
+        if phase == "verify":
+            then = prepared(then, reporter, processes)
+            ending.keep_log(_JOURNAL, _ROOT)
+
+    execute(plan, actions(target, processes, reporter, plan), reporter, after)
+    return ending.leave(then, processes.run) if ends_with_reboot(plan) else 0
+
+
+def both(served: Wishes, typed: Wishes) -> Wishes:
+    """The server's and those of the kernel's command line, which somebody typed at this very machine."""
+    return Wishes((*served.breaks, *typed.breaks), served.then if typed.then is Then.REBOOT else typed.then)
+
+
+def prepared(then: Then, reporter: Reporter, processes: Processes) -> Then:
+    """What needs the node's tree, before it is unmounted. A kernel that kexec cannot load is started by a reboot."""
+    if then is not Then.KEXEC:
+        return then
+    try:
+        ending.load(_ROOT, processes.run)
+    except ImagedError as error:
+        line = f"no kexec, the machine reboots: {error}"
+        reporter.console.say(line)
+        reporter.journal.add(line)
+        return Then.REBOOT
+    return then
+
+
+def booted_by() -> Mac | None:
+    """Without BOOTIF: the card by which the ramdisk got its network, as its init noted."""
+    with suppress(OSError, ImagedError):
+        return Mac.parse(_BOOT_MAC.read_text())
+    return None
 
 
 def own_secret() -> str:
@@ -90,6 +146,13 @@ def admit(keys: tuple[str, ...]) -> None:
     if keys:
         tree.replace(_AUTHORIZED_KEYS, "".join(f"{key}\n" for key in keys).encode(), 0o600)
         _AUTHORIZED_KEYS.parent.chmod(0o700)
+
+
+def open_ssh(keys: tuple[str, ...], processes: Processes) -> None:
+    """dropbear(8): by key only (-s), host keys when first needed (-R). Nothing hangs on it."""
+    if keys:
+        with suppress(ImagedError):
+            processes.run(("dropbear", "-R", "-s", "-j", "-k"), timeout=30)
 
 
 def notice_lost_servers() -> None:
@@ -109,12 +172,6 @@ def between(server: Server, keys: Keys, phase: str) -> None:
         public = "".join(path.read_text() for path in tree.matches(_ROOT, _HOST_KEYS))
         if public:
             server.host_keys(public)
-
-
-def leave(processes: Processes) -> None:
-    """Restart the machine without an init to ask. Raises CommandFailed when it does not."""
-    os.sync()
-    processes.run(("reboot", "-f"))
 
 
 if __name__ == "__main__":

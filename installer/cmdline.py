@@ -1,4 +1,4 @@
-"""PURE: what the boot script put on the kernel's command line."""
+"""PURE: what the boot script, the menu of a boot medium or a person put on the kernel's command line."""
 
 import shlex
 from urllib.parse import urlsplit
@@ -7,17 +7,26 @@ from attrs import frozen
 
 from imaged.model.errors import BadInput
 from imaged.model.net import Mac
+from imaged.model.wishes import Then, Wishes, parse_breaks
 
+_WHERE = "kernel command line"
 _HINT = "The boot script of imaged sets it; start this machine from the network."
 
 
 @frozen
 class Orders:
-    """Where the server is, the one-time token, and the NIC that the machine booted from."""
+    """Where the server is, the one-time token, and the NIC that the machine booted from.
+
+    ``medium`` is a boot medium's token, which is there instead of ``token``. ``rescue``: nothing is installed.
+    ``wishes`` are a person's, beside those that the server knows of.
+    """
 
     server: str
     token: str
     boot_mac: Mac | None = None
+    medium: str = ""
+    rescue: bool = False
+    wishes: Wishes = Wishes()
 
     @property
     def host(self) -> str:
@@ -29,9 +38,10 @@ class Orders:
 def read(text: str) -> Orders:
     """Read ``/proc/cmdline``. Raises BadInput that names the parameter."""
     words = dict(_words(text))
-    for name in ("imaged.server", "imaged.token"):
+    medium = words.get("imaged.medium", "")
+    for name in ("imaged.server",) if medium else ("imaged.server", "imaged.token"):
         if not words.get(name):
-            raise BadInput(f"{name}= is missing", where="kernel command line", hint=_HINT)
+            raise BadInput(f"{name}= is missing", where=_WHERE, hint=_HINT)
     server = words["imaged.server"].rstrip("/")
     try:
         url = urlsplit(server)
@@ -39,8 +49,23 @@ def read(text: str) -> Orders:
     except ValueError:
         sound = False
     if not sound:
-        raise BadInput(f"imaged.server={server!r} is not a URL", where="kernel command line", hint=_HINT)
-    return Orders(server, words["imaged.token"], _boot_mac(words.get("BOOTIF", "")))
+        raise BadInput(f"imaged.server={server!r} is not a URL", where=_WHERE, hint=_HINT)
+    return Orders(
+        server, words.get("imaged.token", ""), _boot_mac(words.get("BOOTIF", "")), medium,
+        words.get("imaged.rescue", "0") not in ("0", ""), _wishes(words),
+    )  # fmt: skip
+
+
+def _wishes(words: dict[str, str]) -> Wishes:
+    """``imaged.break=fixups,mkfs:after imaged.then=shell``. Raises BadInput."""
+    then = words.get("imaged.then") or Then.REBOOT.value
+    if then not in {each.value for each in Then}:
+        choices = ", ".join(each.value for each in Then)
+        raise BadInput(f"imaged.then={then[:40]!r} is no way to end", where=_WHERE, hint=f"There are {choices}.")
+    try:
+        return Wishes(parse_breaks((words.get("imaged.break", ""),)), Then(then))
+    except BadInput as error:
+        raise BadInput(f"imaged.break: {error.what}", where=_WHERE, hint=error.hint) from None
 
 
 def _words(text: str) -> list[tuple[str, str]]:

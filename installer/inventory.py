@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from attrs import frozen
 
+from imaged.model.boot import MEDIUM_LABEL
 from imaged.model.hardware import Bus, Disk, Nic
 from imaged.model.net import Mac
 from installer.found import TABLES, decoded, partition
@@ -95,6 +96,12 @@ def contents(udev: Mapping[str, str], partitions: Sequence[Mapping[str, str]]) -
     ordered = sorted(partitions, key=lambda each: _number(each, "PARTN"))
     kinds = ", ".join(each.get("ID_FS_TYPE") or "unknown" for each in ordered)
     return f"{_TABLES.get(table, table)}, {count} partition{'s' if count > 1 else ''}: {kinds}"
+
+
+def boot_medium(udev: Mapping[str, str]) -> str:
+    """Why a stick that is one of our boot media must not be installed on; empty for any other disk."""
+    ours = (udev.get("ID_FS_TYPE"), udev.get("ID_FS_LABEL")) == ("iso9660", MEDIUM_LABEL)
+    return "boot medium" if ours else ""
 
 
 def nic(device: NetDevice) -> Nic | None:

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from attrs import define, field
 
@@ -18,8 +19,9 @@ _PERIOD = 2.0  # seconds between two reports of progress
 
 @define
 class Journal:
-    """Log lines that the server has not got yet. Any thread may add."""
+    """Log lines that the server has not got yet. Any thread may add. ``kept`` is a file that gets them all."""
 
+    kept: Path | None = None
     _lines: list[str] = field(factory=list)
     _lock: threading.Lock = field(factory=threading.Lock)
 
@@ -28,6 +30,9 @@ class Journal:
         with self._lock:
             self._lines.append(line)
             del self._lines[:-_KEPT]
+            if self.kept:
+                with suppress(OSError), self.kept.open("a", encoding="utf-8", errors="replace") as file:
+                    file.write(f"{line}\n")
 
     def ship(self, send: Callable[[str], None]) -> None:
         """Hand everything to ``send``, a batch at a time; what it raises on stays for the next time."""
@@ -52,25 +57,38 @@ class Journal:
 
 @define
 class Reporter:
-    """Reports of one install. ``current`` is the phase at work; it stays the one that failed."""
+    """Reports of one install. ``current`` is the phase at work; it stays the one that failed.
+
+    ``wait`` is called with each phase's name before (True) and after it: it returns when the install may go on.
+    """
 
     server: Server
     console: Console
     journal: Journal
     clock: Callable[[], float]
     current: str = "claim"
+    wait: Callable[[str, bool], None] = lambda _phase, _before: None
     _last: float = 0.0
     _sending: threading.Lock = field(factory=threading.Lock)
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Report ``started``, then ``done`` unless the body raises."""
+        self.wait(name, True)
         self.current = name
         self.console.started(name)
         self._tell(name, Status.STARTED)
         yield
         self._tell(name, Status.DONE)
         self.console.done(name)
+        self.wait(name, False)
+
+    def waiting(self, phase: str, message: str) -> None:
+        """The install has stopped for a person."""
+        self.console.say(message)
+        self.journal.add(message)
+        with suppress(ImagedError):
+            self._tell(phase, Status.PROGRESS, message)
 
     def progress(self, percent: float) -> None:
         """Every two seconds at most, never at the price of the work: by a thread, dropped while one is on its way."""

@@ -13,7 +13,18 @@ from imaged.model.codec import from_json, to_json
 from imaged.model.dialect import HEADER, dialect
 from imaged.model.errors import BadInput, Conflict, Denied, ImagedError, NotFound, Unreachable
 from imaged.model.hardware import Inventory
-from imaged.model.report import Claim, Claimed, PlanAnswer, PlanRequest, Problem, Report
+from imaged.model.report import (
+    BootToken,
+    Claim,
+    Claimed,
+    MediumBoot,
+    PlanAnswer,
+    PlanRequest,
+    Problem,
+    Report,
+    Rescue,
+    Rescued,
+)
 
 # Seconds before each new attempt: ten minutes in all, long enough for a server that is being restarted or upgraded.
 PAUSES = (1, 2, 4, 8, 15, *(30,) * 19)
@@ -49,6 +60,14 @@ class Server:
         return from_json(
             self._post("claim", to_json(Claim(token, self.secret)), signed=False), Claimed, where=self.base
         )
+
+    def trade(self, asked: MediumBoot) -> BootToken:
+        """A boot medium's token for one of this machine's node. Raises Denied, NotFound and Conflict, each a no."""
+        return from_json(self._post("medium", to_json(asked), signed=False), BootToken, where=self.base)
+
+    def rescue(self, token: str) -> Rescued:
+        """Who may come in by ssh. Raises Denied."""
+        return from_json(self._post("rescue", to_json(Rescue(token)), signed=False), Rescued, where=self.base)
 
     def plan(self, inventory: Inventory) -> PlanAnswer:
         """The plan for this hardware. Raises Conflict with the reason when there can be none."""

@@ -43,7 +43,10 @@ def take(boot_mac: Mac | None) -> Inventory:
 def disks() -> tuple[Disk, ...]:
     """All disks that something could be installed on, by path."""
     mounts = inventory.mounted(Path("/proc/self/mountinfo").read_text(errors="surrogateescape"))
-    found = (inventory.disk(device, in_use(device.name, mounts)) for device in block_devices())
+    found = (
+        inventory.disk(device, in_use(device.name, mounts) or inventory.boot_medium(device.properties))
+        for device in block_devices()
+    )
     return tuple(sorted((disk for disk in found if disk), key=lambda disk: (len(disk.path), disk.path)))
 
 

@@ -3,7 +3,10 @@
 import click
 
 from imaged.cli.context import Context
+from imaged.model.codec import to_json
+from imaged.model.errors import BadInput
 from imaged.model.node import BootAction
+from imaged.model.wishes import Then, Wishes, parse_breaks
 from imaged.store.database import open_database
 from imaged.store.nodes import Nodes
 
@@ -11,9 +14,28 @@ from imaged.store.nodes import Nodes
 @click.command("boot")
 @click.argument("names", nargs=-1, required=True, metavar="NODE...")
 @click.argument("action", type=click.Choice([action.value for action in BootAction]))
+@click.option(
+    "--break", "breaks", multiple=True, metavar="PHASE[:before|after]",
+    help="With install: wait there, with a shell on the console and by ssh. Repeat for more.",
+)  # fmt: skip
+@click.option(
+    "--then", type=click.Choice([then.value for then in Then]), default=Then.REBOOT.value, show_default=True,
+    help="With install: how it ends.",
+)  # fmt: skip
 @click.pass_obj
-def command(context: Context, names: tuple[str, ...], action: str) -> None:
-    """At their next network boot let NODEs be installed (install) or start from their own disks (local)."""
-    Nodes(open_database(context.state.database)).set_action(names, BootAction(action))
+def command(context: Context, names: tuple[str, ...], action: str, breaks: tuple[str, ...], then: str) -> None:
+    """At their next network boot let NODEs be installed (install), start from their own disks (local), or open a shell
+    in the boot ramdisk and nothing more (rescue).
+
+    --break and --then hold for the next install that is carried through, by whatever way it is started.
+    """
+    wishes = Wishes(parse_breaks(breaks), Then(then))
+    if BootAction(action) is not BootAction.INSTALL and wishes != Wishes():
+        raise BadInput(f"--break and --then go with install, not with {action}")
+    nodes = Nodes(open_database(context.state.database))
+    nodes.set_action(names, BootAction(action))
     for name in names:
-        click.echo(f"{name}: next network boot: {action}")
+        nodes.keep(name, wishes=to_json(wishes) if wishes != Wishes() else None)
+        waits = f", waits {', '.join(map(str, wishes.breaks))}" if wishes.breaks else ""
+        ends = f", then {then}" if wishes.then is not Then.REBOOT else ""
+        click.echo(f"{name}: next network boot: {action}{waits}{ends}")

@@ -21,7 +21,7 @@ from imaged.model.names import node_name
 from imaged.model.report import Status
 from imaged.model.size import GIB, MIB, parse_size
 from imaged.rehearsal import phases
-from imaged.rehearsal.machine import DiskOption, MachineSpec, NicModel
+from imaged.rehearsal.machine import DiskOption, MachineSpec, NicModel, Way
 from imaged.rehearsal.phases import Facts, Outcome, Row
 from imaged.rehearsal.rehearsal import Rehearsal
 from imaged.rehearsal.update import Step, play, story
@@ -52,6 +52,11 @@ _WORDS = {Status.STARTED: "running", Status.PROGRESS: "running", Status.DONE: "d
     show_default=True,
     help="Repeat for more; the first one network-boots.",
 )
+@click.option(
+    "--boot", "way", type=click.Choice(["pxe", "http", "media", "cd", "usb"]), default="pxe", show_default=True,
+    help="Network boot, UEFI's HTTP boot alone, or a boot medium (media: as a CD).",
+)  # fmt: skip
+@click.option("--secure-boot", is_flag=True, help="UEFI that runs only what Microsoft's keys vouch for.")
 @click.option("--memory", default="2G", show_default=True, help="Memory of each machine.")
 @click.option("--cpus", type=click.IntRange(1, 64), default=2, show_default=True, help="Processors of each machine.")
 @click.option(
@@ -72,8 +77,8 @@ _WORDS = {Status.STARTED: "running", Status.PROGRESS: "running", Status.DONE: "d
 @click.pass_obj
 def command(
     context: Context, node: str, image: str, layout: str, firmware: str, disks: tuple[str, ...],
-    nics: tuple[str, ...], memory: str, cpus: int, count: int, ssh_key: Path | None, log_dir: Path | None,
-    timeout: int, until: str | None, updates: bool, keep: bool,
+    nics: tuple[str, ...], way: str, secure_boot: bool, memory: str, cpus: int, count: int, ssh_key: Path | None,
+    log_dir: Path | None, timeout: int, until: str | None, updates: bool, keep: bool,
 ) -> None:  # fmt: skip
     """Install NODE (default node01) in a virtual machine of its own, with a daemon and a network of its own.
 
@@ -93,6 +98,8 @@ def command(
         nics=tuple(NicModel(nic) for nic in nics),
         memory=_memory(memory),
         cpus=cpus,
+        way=Way.CD if way == "media" else Way(way),
+        secure_boot=secure_boot,
     )
     names = numbered(node, count)
     logs = log_dir or context.state.logs / "rehearsals" / time.strftime("%Y%m%d-%H%M%S")

@@ -15,6 +15,7 @@ from imaged.daemon.nodelog import NodeLogs
 from imaged.daemon.provisioning import Provisioning
 from imaged.daemon.rsync import RsyncService
 from imaged.daemon.tftp import TftpService
+from imaged.model.boot import SHIM
 from imaged.model.errors import Conflict
 from imaged.model.settings import DhcpMode, Settings
 from imaged.store.leases import LeaseStore
@@ -45,7 +46,7 @@ class Daemon:
         logs = NodeLogs(state.logs, time.time)
         self._settings = settings
         self._reactor = reactor
-        self._tftp = TftpService(settings, state.boot, reactor)
+        self._tftp = TftpService(settings, state.boot, reactor, generated=provisioning.generated)
         self._rsync = RsyncService(settings, state.run, state.logs, reactor, provisioning.grant)
         provisioning.fetching = lambda: (*self._rsync.transferring, *self._rsync.waiting)
         # A node that starts over has no use for the transfer it left behind: its slot is free at once.
@@ -58,6 +59,7 @@ class Daemon:
             saw_machine=provisioning.nodes.saw,
             leases=LeaseStore(provisioning.engine),
             clock=time.time,
+            has_signed=(state.boot / SHIM).is_file,
         )
 
     def start(self) -> None:

@@ -18,7 +18,7 @@ from imaged.model.codec import from_json, to_json
 from imaged.model.dialect import HEADER, dialect
 from imaged.model.errors import BadInput, CannotPlan, Conflict, Denied, ImagedError, NotFound
 from imaged.model.net import Mac
-from imaged.model.report import Claim, PlanRequest, Problem, Report, Status
+from imaged.model.report import Claim, MediumBoot, PlanRequest, Problem, Report, Rescue, Status
 from imaged.model.update import Drift, Updated
 from imaged.store.paths import find_beneath
 
@@ -77,6 +77,16 @@ class NodeApi:
         claimed = self._provisioning.claim(_body(request, Claim))
         self._on_claim(claimed.node)
         return self._answer(request, claimed)
+
+    @app.route("/v1/medium", methods=["POST"])
+    def medium(self, request: Request) -> str:
+        """A boot medium's token in, a boot token of this machine's node out."""
+        return self._answer(request, self._provisioning.boot_by_medium(_body(request, MediumBoot)))
+
+    @app.route("/v1/rescue", methods=["POST"])
+    def rescue(self, request: Request) -> str:
+        """A boot token in, the keys of those who may come in by ssh out."""
+        return self._answer(request, self._provisioning.rescue(_body(request, Rescue)))
 
     @app.route("/v1/plan", methods=["POST"])
     def plan(self, request: Request) -> str:

@@ -7,8 +7,9 @@ import sqlalchemy as sa
 
 from imaged.daemon.layers import SiteLayers
 from imaged.daemon.updates import NEVER_UPDATED, RUNNING, Updates
+from imaged.model.boot import GRUB_NODES, GRUB_START, LOADERS, RAMDISK_DIR, Arch
 from imaged.model.codec import from_json, to_json
-from imaged.model.errors import Conflict, Denied, NotFound
+from imaged.model.errors import BadInput, Conflict, Denied, NotFound
 from imaged.model.hardware import Inventory
 from imaged.model.image import Version
 from imaged.model.names import ImageRef
@@ -16,10 +17,21 @@ from imaged.model.net import Mac
 from imaged.model.node import BootAction, Node, NodeEvent, NodeState
 from imaged.model.override import Merged
 from imaged.model.plan import InstallPlan
-from imaged.model.report import Claim, Claimed, PlanAnswer, Report, Status
+from imaged.model.report import (
+    BootToken,
+    Claim,
+    Claimed,
+    MediumBoot,
+    PlanAnswer,
+    Report,
+    Rescue,
+    Rescued,
+    Status,
+)
 from imaged.model.settings import Settings
 from imaged.model.system import System
 from imaged.model.transfer import Grant, Module
+from imaged.model.wishes import Wishes
 from imaged.planning.delta import delta
 from imaged.planning.install import Site, plan_hash, plan_with_system
 from imaged.planning.layout import read as read_layout
@@ -31,6 +43,7 @@ from imaged.store.deltas import Deltas
 from imaged.store.groups import Groups
 from imaged.store.images import Images
 from imaged.store.keys import Keys
+from imaged.store.media import Media
 from imaged.store.nodes import Holder, Nodes
 from imaged.store.overrides import Overrides
 from imaged.store.paths import State
@@ -53,6 +66,7 @@ class Provisioning:
         self.nodes = Nodes(self.engine)
         self.images = Images(self._state.images)
         self._tokens = Tokens(self.engine)
+        self._media = Media(self.engine)
         self._keys = Keys(self.engine)
         self._templates = Templates(self._state.root / SCRIPTS_DIR)
         self._site = site_uuid(self.engine)
@@ -71,17 +85,79 @@ class Provisioning:
     def boot_script(self, mac: Mac, uuid: str) -> str:
         """What iPXE runs on this machine: the installer with a fresh token, or its own disk."""
         node = self.nodes.find(mac, uuid)
-        if node is None or node.action is not BootAction.INSTALL:
+        if node is None or node.action is BootAction.LOCAL:
             return self._templates.render("boot/local.ipxe", machine=node.name if node else str(mac))
         version = self.images.resolve(node.image)
-        token = self._tokens.mint(node.name, self._clock() + self._settings.token_lifetime)
+        rescue = node.action is BootAction.RESCUE
         return self._templates.render(
             "boot/install.ipxe",
             node=node.name,
             server=self._settings.base_url,
+            purpose="starts for rescue" if rescue else "will be installed",
             boot=f"{self._settings.base_url}/boot/ramdisk/{version.facts.arch}",
-            arguments=install_arguments(self._settings.base_url, token, node.console),
+            arguments=install_arguments(self._settings.base_url, self._mint(node), node.console, rescue=rescue),
         )
+
+    def grub_script(self, mac: Mac) -> str:
+        """What GRUB runs on this machine: as ``boot_script``, for machines whose firmware lets no iPXE run."""
+        node = self.nodes.find(mac)
+        if node is None or node.action is BootAction.LOCAL:
+            return self._templates.render("boot/local.grub", machine=node.name if node else str(mac))
+        version = self.images.resolve(node.image)
+        rescue = node.action is BootAction.RESCUE
+        return self._templates.render(
+            "boot/install.grub",
+            node=node.name,
+            purpose="starts for rescue" if rescue else "will be installed",
+            boot=f"/{RAMDISK_DIR}/{version.facts.arch}",
+            mac=str(mac).replace(":", "-"),
+            script=f"/{GRUB_NODES}/{mac}",
+            arguments=install_arguments(self._settings.base_url, self._mint(node), node.console, rescue=rescue),
+        )
+
+    def generated(self, name: str, _client: object = None) -> bytes | None:
+        """What TFTP serves that is no file: GRUB's scripts. None: it is no name of ours. Raises NotFound."""
+        if name == GRUB_START:
+            return self._templates.render(
+                "boot/start.grub", ipxe=f"/{LOADERS[Arch.X86_64]}", nodes=f"/{GRUB_NODES}"
+            ).encode()
+        directory, _, mac = name.rpartition("/")
+        if directory != GRUB_NODES:
+            return None
+        try:
+            return self.grub_script(Mac.parse(mac)).encode()
+        except BadInput as error:
+            raise NotFound(error.what) from None
+
+    def boot_by_medium(self, asked: MediumBoot) -> BootToken:
+        """A boot token for the node that was started from a boot medium of ours.
+
+        Raises Denied for a medium that is not good here, NotFound for a machine that is no node, and Conflict
+        for a node that is not to be installed: a medium left in a drive must not wipe it after a power cut.
+        """
+        only = self._media.admit(asked.token, self._clock())
+        found = (self.nodes.find(mac, asked.uuid) for mac in asked.macs or (None,))
+        node = next((each for each in found if each), None)
+        if node is None:
+            shown = ", ".join(map(str, asked.macs)) or "no network card"
+            raise NotFound(f"this machine is no node ({shown})", hint="Define it on the server: imaged addnode.")
+        if only not in (None, node.name):
+            raise Denied(f"this boot medium is for {only}", where=node.name, hint="Make another: imaged mkmedia.")
+        if node.action is not BootAction.INSTALL:
+            hint = f"Take the medium out; or, to install it: imaged boot {node.name} install."
+            raise Conflict(f"{node.name} is not to be installed", hint=hint)
+        return BootToken(node.name, self._mint(node))
+
+    def rescue(self, asked: Rescue) -> Rescued:
+        """Whose keys open a machine that was started for rescue. Nothing about its node changes. Raises Denied."""
+        try:
+            node = self._media.admit(asked.token, self._clock()) or ""
+        except Denied:
+            node = self._tokens.look(asked.token, self._clock())
+        return Rescued(node, self._settings.authorized_keys)
+
+    def _mint(self, node: Node) -> str:
+        return self._tokens.mint(node.name, self._clock() + self._settings.token_lifetime)
 
     def claim(self, claim: Claim) -> Claimed:
         """An agent starts the install that its boot token stands for. Raises Denied."""
@@ -89,7 +165,11 @@ class Provisioning:
         self.nodes.record(name, NodeEvent.CLAIMED)
         self.nodes.clear_reports(name)
         self.nodes.keep(name, installing=None, updating=None)  # nothing to read before there is a plan
-        return Claimed(name, self._settings.rsync.port, self._settings.authorized_keys)
+        wishes = self.nodes.fact(name, "wishes")
+        return Claimed(
+            name, self._settings.rsync.port, self._settings.authorized_keys,
+            from_json(wishes, Wishes) if wishes else Wishes(),
+        )  # fmt: skip
 
     def holder(self, secret: str) -> str:
         """The node that proves itself by this secret. Raises Denied."""
@@ -97,7 +177,7 @@ class Provisioning:
 
     def answer_plan(self, name: str, inventory: Inventory) -> PlanAnswer:
         """The plan for the hardware the agent found; what it may read from now on. Raises CannotPlan."""
-        self.nodes.keep(name, inventory=to_json(inventory))
+        self.nodes.keep(name, inventory=to_json(inventory), secure_boot=inventory.secure_boot)
         node = self.nodes.get(name)
         install, system = self._plan(node, inventory)
         self._layers.render(node, self.images.resolve(ImageRef.parse(install.image)))
@@ -127,7 +207,7 @@ class Provisioning:
             self.nodes.record(name, NodeEvent.FAILED, reason=f"{report.phase}: {report.message}")
         elif (report.phase, report.status) == ("reboot", Status.DONE):
             installing = self.nodes.fact(name, "installing")
-            changes = {"action": BootAction.LOCAL.value, "installed": installing, **NEVER_UPDATED}
+            changes = {"action": BootAction.LOCAL.value, "installed": installing, "wishes": None, **NEVER_UPDATED}
             self.nodes.record(name, NodeEvent.INSTALLED, **changes)
         self.nodes.add_report(name, self._clock(), report)
 

@@ -16,6 +16,14 @@ class Arch(Enum):
     OTHER = "other"
 
 
+class Chain(Enum):
+    """What UEFI machines load: iPXE, Debian's signed shim and GRUB, or one of them by what is known of the machine."""
+
+    AUTO = "auto"
+    IPXE = "ipxe"
+    GRUB = "grub"
+
+
 class Stage(Enum):
     """Which program of the boot chain is asking: the firmware's PXE, the firmware's HTTP boot, or iPXE after either."""
 
@@ -52,4 +60,8 @@ LOADERS = {
     Arch.X86_64: "loaders/snponly.efi",
     Arch.ARM64: "loaders/snponly-arm64.efi",
 }
+SHIM = "loaders/shimx64.efi"  # signed for Secure Boot; it starts grubx64.efi beside it, and that asks for GRUB_START
+GRUB_START = "grub/grub.cfg"  # generated, like GRUB_NODES/<mac>: no files
+GRUB_NODES = "grub/node"
 RAMDISK_DIR = "ramdisk"  # ramdisk/<uname -m>/{vmlinuz,initrd.img,ramdisk.json}
+MEDIUM_LABEL = "IMAGED"  # of the ISO 9660 filesystem on boot media: no install may choose the disk that has it

@@ -7,10 +7,23 @@ from typing import Any, get_args, get_origin
 
 import attrs
 
-from imaged.model.report import Claim, Claimed, PlanAnswer, PlanRequest, Problem, Report
+from imaged.model.report import (
+    BootToken,
+    Claim,
+    Claimed,
+    MediumBoot,
+    PlanAnswer,
+    PlanRequest,
+    Problem,
+    Report,
+    Rescue,
+    Rescued,
+)
 
 HEADER = "Imaged-Dialect"
-_SPOKEN: tuple[type, ...] = (Claim, Claimed, PlanRequest, PlanAnswer, Problem, Report)
+_SPOKEN: tuple[type, ...] = (
+    Claim, Claimed, PlanRequest, PlanAnswer, Problem, Report, MediumBoot, BootToken, Rescue, Rescued,
+)  # fmt: skip
 
 
 @cache

@@ -15,6 +15,7 @@ class BootAction(Enum):
 
     INSTALL = "install"
     LOCAL = "local"
+    RESCUE = "rescue"
 
 
 class NodeState(Enum):
@@ -58,7 +59,10 @@ def next_state(state: NodeState, event: NodeEvent) -> NodeState:
 
 @frozen
 class Node:
-    """One machine that we provision. It is known by any of its MACs or by its SMBIOS UUID, never by address."""
+    """One machine that we provision. It is known by any of its MACs or by its SMBIOS UUID, never by address.
+
+    ``secure_boot`` is as the agent last found it; None: it was never there.
+    """
 
     name: str
     macs: tuple[Mac, ...]
@@ -70,3 +74,4 @@ class Node:
     action: BootAction = BootAction.INSTALL
     state: NodeState = NodeState.DEFINED
     reason: str = ""
+    secure_boot: bool | None = None

@@ -5,7 +5,9 @@ from enum import Enum
 from attrs import frozen
 
 from imaged.model.hardware import Inventory
+from imaged.model.net import Mac
 from imaged.model.plan import InstallPlan
+from imaged.model.wishes import Wishes
 
 
 class Status(Enum):
@@ -48,6 +50,39 @@ class Claimed:
 
     node: str
     rsync_port: int
+    authorized_keys: tuple[str, ...] = ()
+    wishes: Wishes = Wishes()
+
+
+@frozen
+class MediumBoot:
+    """A machine that was started from a boot medium: the medium's token, and all by which its node may be known."""
+
+    token: str
+    macs: tuple[Mac, ...]
+    uuid: str = ""
+
+
+@frozen
+class BootToken:
+    """A one-time token for an install of ``node``, as a boot script carries it."""
+
+    node: str
+    token: str
+
+
+@frozen
+class Rescue:
+    """Asks for the keys that open a machine in rescue; ``token`` of a boot script or of a medium."""
+
+    token: str
+
+
+@frozen
+class Rescued:
+    """The answer. ``node`` is empty where the token is a medium's for any node."""
+
+    node: str
     authorized_keys: tuple[str, ...] = ()
 
 

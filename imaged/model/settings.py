@@ -6,6 +6,7 @@ from pathlib import PurePosixPath
 
 from attrs import field, frozen
 
+from imaged.model.boot import Chain
 from imaged.model.net import AddressRange
 
 
@@ -19,7 +20,10 @@ class DhcpMode(Enum):
 
 @frozen
 class Subnet:
-    """One subnet that we give addresses in. ``lease`` in seconds. ``pool`` serves machines without a reservation."""
+    """One subnet that we give addresses in. ``lease`` in seconds. ``pool`` serves machines without a reservation.
+
+    ``chain``: which boot loaders its UEFI machines get (docs/ways-in.md).
+    """
 
     network: IPv4Network
     pool: AddressRange | None = None
@@ -28,6 +32,7 @@ class Subnet:
     ntp: tuple[IPv4Address, ...] = ()
     domain: str = ""
     lease: int = 3600
+    chain: Chain = Chain.AUTO
 
 
 @frozen

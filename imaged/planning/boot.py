@@ -1,19 +1,22 @@
 """Which program a network-booting machine gets next."""
 
-from imaged.model.boot import LOADERS, Arch, BootClient, BootOffer, LocalBoot, Stage
+from imaged.model.boot import LOADERS, SHIM, Arch, BootClient, BootOffer, Chain, LocalBoot, Stage
 from imaged.model.node import BootAction, Node
 from imaged.model.settings import DhcpMode, Settings
 
 
-def decide(client: BootClient, node: Node | None, settings: Settings) -> BootOffer | LocalBoot | None:
+def decide(
+    client: BootClient, node: Node | None, settings: Settings, chain: Chain = Chain.IPXE
+) -> BootOffer | LocalBoot | None:
     """The answer to ``client``. ``node`` is None for a machine we do not know: it is left alone.
 
-    None: we have no boot loader for this architecture, so another server may.
+    ``chain`` is that of the client's subnet, IPXE where there are no signed loaders. None: we have no boot loader for
+    this architecture, so another server may.
     """
     if client.stage is Stage.IPXE:
         # Always the script, for local boot too: it runs iPXE's `exit`, and the decision is made when it is fetched.
         return BootOffer(script_url(client, settings))
-    loader = LOADERS.get(client.arch)
+    loader = SHIM if wants_signed(client, node, chain) else LOADERS.get(client.arch)
     left_alone = node is None or node.action is BootAction.LOCAL
     if left_alone and (loader is None or client.arch is Arch.BIOS or settings.dhcp.mode is DhcpMode.PROXY):
         return LocalBoot()
@@ -22,6 +25,19 @@ def decide(client: BootClient, node: Node | None, settings: Settings) -> BootOff
     if loader is None or (client.stage is Stage.HTTP and client.arch is Arch.BIOS):
         return None
     return BootOffer(f"{settings.base_url}/boot/{loader}" if client.stage is Stage.HTTP else loader)
+
+
+def wants_signed(client: BootClient, node: Node | None, chain: Chain) -> bool:
+    """Whether shim and GRUB come first. Nothing in DHCP tells of Secure Boot, so a machine whose agent has not told
+    either gets what is started in any case; GRUB goes on to iPXE where that is off."""
+    if client.arch is not Arch.X86_64:
+        return False  # the only one that Debian's shim is fetched for
+    if client.stage is Stage.HTTP:
+        # Debian's signed GRUB has no HTTP: behind a shim that came by HTTP it finds nothing (tried, OVMF).
+        return False
+    if chain is Chain.AUTO:
+        return node is None or node.secure_boot is not False
+    return chain is Chain.GRUB
 
 
 def script_url(client: BootClient, settings: Settings) -> str:

@@ -4,7 +4,7 @@ from ipaddress import IPv4Address
 
 from attrs import frozen
 
-from imaged.model.boot import BootOffer, LocalBoot
+from imaged.model.boot import BootOffer, Chain, LocalBoot
 from imaged.model.lease import Lease
 from imaged.model.net import Mac
 from imaged.model.settings import DhcpMode, Settings, Subnet
@@ -42,7 +42,8 @@ def decide(request: Request, book: LeaseBook, settings: Settings) -> Decision:
         return Decision(f"went through {packet.hops} relays")
     if len(packet.raw(opt.RELAY_INFORMATION.code) or b"") > _MAX_RELAY_INFORMATION:
         return Decision("relay information is too long")
-    next_boot = boot.decide(request.client, request.node, settings) if request.client else None
+    chain = chain_of(request, settings)
+    next_boot = boot.decide(request.client, request.node, settings, chain) if request.client else None
     if settings.dhcp.mode is DhcpMode.PROXY:
         return _as_proxy(kind, request, settings, next_boot)
     if settings.dhcp.mode is not DhcpMode.AUTHORITATIVE or request.arrival.on_proxy_port:
@@ -62,6 +63,13 @@ def link_subnets(request: Request, subnets: tuple[Subnet, ...]) -> tuple[Subnet,
         return tuple(subnet for subnet in subnets if packet.ciaddr in subnet.network)
     ours = [interface.ip for interface in request.arrival.addresses]
     return tuple(subnet for subnet in subnets if any(address in subnet.network for address in ours))
+
+
+def chain_of(request: Request, settings: Settings) -> Chain:
+    """The boot loaders of the client's subnet. Beside another server we know no subnets: by what is known of it."""
+    if not request.has_signed:
+        return Chain.IPXE
+    return next((subnet.chain for subnet in link_subnets(request, settings.dhcp.subnets)), Chain.AUTO)
 
 
 def _as_proxy(

@@ -34,7 +34,10 @@ class Arrival:
 
 @frozen
 class Request:
-    """One packet and all that bears on its answer. ``now`` in seconds since the epoch."""
+    """One packet and all that bears on its answer. ``now`` in seconds since the epoch.
+
+    ``has_signed``: boot loaders for Secure Boot are there to be served.
+    """
 
     packet: Packet
     client: BootClient | None
@@ -42,6 +45,7 @@ class Request:
     arrival: Arrival
     now: float
     is_reserved: Callable[[IPv4Address], bool]
+    has_signed: bool = False
 
     @property
     def relay(self) -> dict[int, bytes]:

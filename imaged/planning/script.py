@@ -1,7 +1,41 @@
 """The kernel command line of the boot ramdisk: short, because some loaders cut it at 255 characters."""
 
+import re
 
-def install_arguments(server: str, token: str, console: str) -> str:
+from attrs import frozen
+
+_SERIAL = re.compile(r"ttyS(\d+)(?:,(\d+))?", re.ASCII)
+_SPEED = 9600  # the kernel's own, where console= names none (Documentation/admin-guide/serial-console.rst)
+
+
+@frozen
+class Serial:
+    """A serial port in GRUB's terms."""
+
+    unit: int
+    speed: int
+
+
+def install_arguments(server: str, token: str, console: str, *, rescue: bool = False) -> str:
+    """For a boot script; ``rescue`` opens the machine to people and installs nothing."""
+    return _joined(f"imaged.server={server}", f"imaged.token={token}", "imaged.rescue=1" * rescue, _consoles(console))
+
+
+def medium_arguments(server: str, medium: str, console: str, ip: str = "") -> str:
+    """For a boot medium, whose token is traded for one of the node's own. ``ip`` is a whole ``ip=`` or empty."""
+    return _joined(f"imaged.server={server}", f"imaged.medium={medium}", ip, _consoles(console))
+
+
+def serial(console: str) -> Serial | None:
+    """The serial port that ``console`` (``ttyS0,115200n8``) names, for GRUB's menu; None for any other console."""
+    match = _SERIAL.match(console)
+    return Serial(int(match[1]), int(match[2] or _SPEED)) if match else None
+
+
+def _consoles(console: str) -> str:
     """``console`` in the kernel's notation goes last, so that it becomes /dev/console; tty0 stays beside it."""
-    consoles = f"console=tty0 console={console}" if console else "console=tty0"
-    return f"imaged.server={server} imaged.token={token} {consoles}"
+    return f"console=tty0 console={console}" if console else "console=tty0"
+
+
+def _joined(*words: str) -> str:
+    return " ".join(word for word in words if word)

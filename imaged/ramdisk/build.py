@@ -8,11 +8,11 @@ from pathlib import Path
 
 from attrs import frozen
 
-from imaged.model.boot import RAMDISK_DIR, Arch
+from imaged.model.boot import LOADERS, RAMDISK_DIR, Arch
 from imaged.model.codec import from_json, to_json
 from imaged.model.errors import BadInput, ImagedError
 from imaged.model.names import ImageRef
-from imaged.ramdisk import agent, cpio, loaders, toolset
+from imaged.ramdisk import agent, cpio, loaders, signed, toolset
 from imaged.ramdisk.fetch import fetch_kernel
 from imaged.ramdisk.kernel import KernelChoice
 from imaged.ramdisk.trees import Cache, Say, digest
@@ -76,7 +76,11 @@ def build(order: Order, cache: Cache, image_tree: Callable[[ImageRef], Path], cr
         base_key = toolset.base_key(tools_recipe, kernel, module)
         inputs = digest(base_key, agent.files_key(files), order.arch)
         found = _loaders(order, cache, say)
-        loaders.install(found, order.boot)
+        loaders.install({LOADERS[each]: path for each, path in found.items()}, order.boot)
+        if order.arch == "x86_64":
+            loaders.install(
+                signed.net_loaders(cache.tree(signed.recipe(order.mirror), say, renew=order.renew)), order.boot
+            )
         path = order.boot / RAMDISK_DIR / order.arch
         current = read_ramdisk(path)
         if current and current.inputs == inputs and not order.renew:

@@ -1,10 +1,10 @@
 """Boot loaders: the programs that firmware loads first, copied from iPXE's package to where the daemon serves them."""
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from imaged.model.boot import LOADERS, Arch
+from imaged.model.boot import Arch
 from imaged.ramdisk.trees import TreeRecipe
 
 _HOST_DIRS = (Path("/usr/lib/ipxe"), Path("/usr/share/ipxe"))
@@ -46,11 +46,11 @@ def complete(found: dict[Arch, Path]) -> bool:
     return all(arch in found for arch in REQUIRED)
 
 
-def install(found: dict[Arch, Path], boot: Path) -> tuple[Path, ...]:
-    """Put them below the boot directory, each replaced at once; returns those that changed."""
+def install(found: Mapping[str, Path], boot: Path) -> tuple[Path, ...]:
+    """Put them below the boot directory (path there to source), each replaced at once; returns those that changed."""
     changed = []
-    for arch, source in found.items():
-        target = boot / LOADERS[arch]
+    for name, source in found.items():
+        target = boot / name
         if target.is_file() and target.read_bytes() == source.read_bytes():
             continue
         target.parent.mkdir(parents=True, exist_ok=True)

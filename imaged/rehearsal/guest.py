@@ -21,6 +21,9 @@ from imaged.rehearsal.namespace import PrivateNetwork
 
 CODE = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
 VARIABLES = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
+# Secure Boot on, Microsoft's keys enrolled, and a firmware that keeps its variables to itself.
+SECURE_CODE = Path("/usr/share/OVMF/OVMF_CODE_4M.ms.fd")
+SECURE_VARIABLES = Path("/usr/share/OVMF/OVMF_VARS_4M.ms.fd")
 _KERNEL = re.compile(rb"Linux version \d")
 # Colours and cursor movements (ECMA-48) of firmware and GRUB: noise in a log that is shown to a person.
 _ESCAPES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|[@-Z\\-_])|[\x00-\x08\x0b-\x1f\x7f]")
@@ -60,11 +63,13 @@ def readable(text: str) -> tuple[str, ...]:
 
 
 class Guest:
-    """A machine with empty disks, switched off. ``directory`` takes what it needs, ``logs`` what people read later."""
+    """A machine with empty disks, switched off. ``directory`` takes what it needs, ``logs`` what people read later;
+    ``medium`` is the boot medium in it, where its spec has one."""
 
     def __init__(
-        self, spec: MachineSpec, who: Identity, *, network: PrivateNetwork, accel: Accel, directory: Path, logs: Path
-    ) -> None:
+        self, spec: MachineSpec, who: Identity, *, network: PrivateNetwork, accel: Accel, directory: Path, logs: Path,
+        medium: Path | None = None,
+    ) -> None:  # fmt: skip
         self.spec, self.who = spec, who
         self.console = Console(logs / f"{who.name}.console.log")
         self.output = logs / f"{who.name}.qemu.log"
@@ -80,16 +85,18 @@ class Guest:
             _make_disk(path, disk.size)
         uefi = spec.firmware is Firmware.UEFI
         variables = directory / "variables.fd"
+        code = SECURE_CODE if spec.secure_boot else CODE
         if uefi:
-            _fresh_variables(variables)
+            _fresh_variables(code, SECURE_VARIABLES if spec.secure_boot else VARIABLES, variables)
         self._attached = Attachments(
             accel=accel,
             taps=tuple(network.tap() for _ in spec.nics),
             disks=tuple(map(str, self.disks)),
             console=str(self.console.path),
             qmp=str(self._qmp),
-            code=str(CODE) if uefi else "",
+            code=str(code) if uefi else "",
             variables=str(variables) if uefi else "",
+            medium=str(medium or ""),
         )
 
     @property
@@ -148,8 +155,8 @@ def _make_disk(path: Path, size: int) -> None:
         raise BadInput(what, where=str(path.parent), hint="The filesystem there sets the limit.") from None
 
 
-def _fresh_variables(path: Path) -> None:
+def _fresh_variables(code: Path, variables: Path, path: Path) -> None:
     """Each machine has its own boot entries, and a new one has none."""
-    if not (CODE.exists() and VARIABLES.exists()):
-        raise NotFound("no UEFI firmware for QEMU", where=str(CODE), hint="Install the package ovmf.")
-    shutil.copyfile(VARIABLES, path)
+    if not (code.exists() and variables.exists()):
+        raise NotFound("no UEFI firmware for QEMU", where=str(code), hint="Install the package ovmf.")
+    shutil.copyfile(variables, path)

@@ -30,6 +30,19 @@ class DiskBus(Enum):
     USB = "usb"
 
 
+class Way(Enum):
+    """How the machine gets to the boot ramdisk: network boot as the firmware does it first, UEFI's HTTP boot alone, or
+    a boot medium as CD or USB stick, with no network boot at all."""
+
+    PXE = "pxe"
+    HTTP = "http"
+    CD = "cd"
+    USB = "usb"
+
+
+MEDIA = (Way.CD, Way.USB)
+
+
 class NicModel(Enum):
     """Which card the machine has."""
 
@@ -74,13 +87,22 @@ class DiskOption:
 
 @frozen
 class MachineSpec:
-    """A machine to rehearse on. ``memory`` in bytes."""
+    """A machine to rehearse on. ``memory`` in bytes. ``secure_boot``: UEFI that runs what Microsoft has signed."""
 
     firmware: Firmware = Firmware.BIOS
     disks: tuple[DiskOption, ...] = (DiskOption(DiskBus.VIRTIO, 8 * GIB),)
     nics: tuple[NicModel, ...] = (NicModel.VIRTIO,)
     memory: int = 2 * GIB
     cpus: int = 2
+    way: Way = Way.PXE
+    secure_boot: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        if self.firmware is Firmware.BIOS and (self.secure_boot or self.way is Way.HTTP):
+            what = "a BIOS knows neither Secure Boot nor boot by HTTP"
+            raise BadInput(what, where="--firmware bios", hint="--firmware uefi does.")
+        if self.way is Way.HTTP and self.nics[0] is not NicModel.VIRTIO:
+            raise BadInput("OVMF drives virtio only; other cards boot by an iPXE of their own", where="--boot http")
 
 
 @frozen
@@ -98,6 +120,7 @@ class Attachments:
     """What on the host the machine is plugged into. Lists run beside those of the spec; all are paths but the taps.
 
     ``code`` and ``variables`` are UEFI's two flash chips, empty for BIOS. A disk that is pulled has an empty path.
+    ``medium`` is a boot medium, or empty.
     """
 
     accel: Accel
@@ -107,6 +130,7 @@ class Attachments:
     qmp: str
     code: str = ""
     variables: str = ""
+    medium: str = ""
 
 
 def identity(name: str, nics: int) -> Identity:
@@ -126,7 +150,7 @@ def argv(spec: MachineSpec, who: Identity, where: Attachments) -> tuple[str, ...
         *processor(where.accel),
         "-smp", str(spec.cpus),
         "-m", str(spec.memory // MIB),
-        *_firmware(spec.firmware, where),
+        *_firmware(spec, where),
         "-smbios",
         f"type=1,manufacturer=imaged,product=rehearsal,serial={who.serial},uuid={who.uuid}",
         "-chardev", f"file,id=console,path={quoted(where.console)},append=on",
@@ -135,14 +159,19 @@ def argv(spec: MachineSpec, who: Identity, where: Attachments) -> tuple[str, ...
         "-device", "virtio-rng-pci",
         *_nics(spec, who, where),
         *_disks(spec, who, where),
+        *_medium(spec, where),
     )  # fmt: skip
 
 
-def _firmware(firmware: Firmware, where: Attachments) -> tuple[str, ...]:
-    if firmware is Firmware.BIOS:
+def _firmware(spec: MachineSpec, where: Attachments) -> tuple[str, ...]:
+    if spec.firmware is Firmware.BIOS:
         return "-machine", "q35,graphics=off"  # SeaBIOS, iPXE and GRUB then speak to the serial port
+    # Without SMM the guest could write the variables behind the firmware's back.
+    secure = ("q35,smm=on", "-global", "driver=cfi.pflash01,property=secure,value=on")
+    machine = secure if spec.secure_boot else ("q35",)
+    quiet = ("-fw_cfg", "name=opt/org.tianocore/IPv4PXESupport,string=n") if spec.way is Way.HTTP else ()
     return (
-        "-machine", "q35",
+        "-machine", *machine, *quiet,
         "-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={quoted(where.code)}",
         "-drive", f"if=pflash,unit=1,format=raw,file={quoted(where.variables)}",
         # OVMF would wait for DHCPv6 between a network boot that says "local" and the disk.
@@ -156,19 +185,21 @@ def _nics(spec: MachineSpec, who: Identity, where: Attachments) -> tuple[str, ..
         for number, (model, mac, tap) in enumerate(zip(spec.nics, who.macs, where.taps, strict=True))
         for word in (
             "-netdev", f"tap,id=net{number},ifname={tap},script=no,downscript=no",
-            "-device", _nic(spec.firmware, model, number, mac),
+            "-device", _nic(spec, model, number, mac),
         )
     )  # fmt: skip
 
 
-def _nic(firmware: Firmware, model: NicModel, number: int, mac: Mac) -> str:
+def _nic(spec: MachineSpec, model: NicModel, number: int, mac: Mac) -> str:
     device = "virtio-net-pci" if model is NicModel.VIRTIO else model.value
     text = f"{device},netdev=net{number},mac={mac}"
+    if spec.way in MEDIA:
+        return text + ",romfile="
     if number == 0:
         text += f",bootindex={_NIC_BOOT}"
     # OVMF drives virtio itself: without the card's iPXE, its own PXE is what boots. For Intel's cards it has no
     # driver (edk2 leaves that to the option ROM), so they keep theirs.
-    return text + ",romfile=" if firmware is Firmware.UEFI and model is NicModel.VIRTIO else text
+    return text + ",romfile=" if spec.firmware is Firmware.UEFI and model is NicModel.VIRTIO else text
 
 
 def _disks(spec: MachineSpec, who: Identity, where: Attachments) -> tuple[str, ...]:
@@ -193,6 +224,17 @@ def _disks(spec: MachineSpec, who: Identity, where: Attachments) -> tuple[str, .
     if sata > _SATA_PORTS:
         raise BadInput(f"{sata} SATA disks, and the machine has {_SATA_PORTS} ports", hint="Use another bus for some.")
     return words
+
+
+def _medium(spec: MachineSpec, where: Attachments) -> tuple[str, ...]:
+    """After the disks: an empty disk starts nothing, an installed one starts itself beside the medium."""
+    if spec.way not in MEDIA:
+        return ()
+    drive = ("-drive", f"if=none,id=medium,file={quoted(where.medium)},format=raw,readonly=on")
+    last = f"drive=medium,bootindex={_DISK_BOOT + len(spec.disks)}"
+    if spec.way is Way.CD:
+        return (*drive, "-device", "virtio-scsi-pci,id=cd", "-device", f"scsi-cd,bus=cd.0,{last}")
+    return (*drive, "-device", "qemu-xhci,id=stick", "-device", f"usb-storage,bus=stick.0,{last}")
 
 
 def _disk_device(bus: DiskBus, port: int) -> str:

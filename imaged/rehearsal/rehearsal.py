@@ -29,7 +29,7 @@ from imaged.qemu.options import Accel
 from imaged.rehearsal import namespace, phases
 from imaged.rehearsal.daemon import Daemon, rehearsal_settings
 from imaged.rehearsal.guest import Guest
-from imaged.rehearsal.machine import MachineSpec, identity
+from imaged.rehearsal.machine import MEDIA, MachineSpec, identity
 from imaged.rehearsal.namespace import PrivateNetwork
 from imaged.rehearsal.phases import Facts, Outcome
 from imaged.rehearsal.scratch import Scratch
@@ -161,9 +161,17 @@ class Rehearsal:
         guest = Guest(
             spec, who, network=self.network, accel=self.accel,
             directory=self.state.root / f"machine{len(self.guests)}", logs=self.logs,
+            medium=self._make_medium(who.name) if spec.way in MEDIA else None,
         )  # fmt: skip
         self.guests[name] = guest
         return guest
+
+    def _make_medium(self, name: str) -> Path:
+        """A boot medium for one node, made as people make it. Outside our network: packages may have to be fetched."""
+        path = self.state.root / f"{name}.iso"
+        program = (sys.executable, "-m", "imaged", "--settings", str(self.daemon.file))
+        process.run((*program, "mkmedia", "--output", str(path), "--node", name), timeout=1800)
+        return path
 
     def reinstall(self, name: str) -> None:
         """The node's next network boot installs it again."""

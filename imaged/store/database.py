@@ -42,6 +42,8 @@ nodes = sa.Table(
     sa.Column("updated_at", sa.Float),
     sa.Column("drift", sa.Text),  # JSON of model.update.Drift, as the node last sent it
     sa.Column("drift_at", sa.Float),
+    sa.Column("secure_boot", sa.Boolean),  # as of the inventory; NULL: not known
+    sa.Column("wishes", sa.Text),  # JSON of model.wishes.Wishes for its next install
 )
 
 nics = sa.Table(
@@ -59,6 +61,14 @@ tokens = sa.Table(
     sa.Column("node", sa.ForeignKey("nodes.name", ondelete="CASCADE", onupdate="CASCADE"), nullable=False),
     sa.Column("expires", sa.Float, nullable=False),
     sa.Column("used_by", sa.String),  # sha256 of the secret that the claim chose
+)
+
+media = sa.Table(  # boot media that were made
+    "media",
+    tables,
+    sa.Column("hash", sa.String, primary_key=True),  # sha256 of the token that is on it
+    sa.Column("node", sa.ForeignKey("nodes.name", ondelete="CASCADE", onupdate="CASCADE")),  # NULL: for any node
+    sa.Column("expires", sa.Float, nullable=False),
 )
 
 machines = sa.Table(  # every machine that was seen to network-boot

@@ -17,7 +17,7 @@ from imaged.model.report import Report
 from imaged.store.database import machines, nics, nodes, refusing_duplicates, reports
 from imaged.store.tokens import secret_hash
 
-_NODE_KEYS = ("name", "uuid", "address", "image", "layout", "console", "action", "state", "reason")
+_NODE_KEYS = ("name", "uuid", "address", "image", "layout", "console", "action", "state", "reason", "secure_boot")
 
 # Built once: every DHCP packet asks who sent it, and making the statement costs more than running it.
 _ALL = (
@@ -27,7 +27,7 @@ _ALL = (
 )
 _FACTS = (
     "inventory", "plan_hash", "installing", "installed", "host_keys", "last_seen", "system", "updating", "serial",
-    "planned", "updated", "updated_at", "drift", "drift_at",
+    "planned", "updated", "updated_at", "drift", "drift_at", "wishes",
 )  # fmt: skip
 _HOLDER = sa.select(
     *(nodes.c[key] for key in ("updating", "name", "image", "state", "address", "console", "plan_hash"))

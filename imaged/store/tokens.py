@@ -46,6 +46,14 @@ class Tokens:
                 )
             return str(row.node)
 
+    def look(self, token: str, now: float) -> str:
+        """The node that a boot token is for; it stays unused. Raises Denied."""
+        with self._engine.connect() as connection:
+            row = connection.execute(sa.select(tokens).where(tokens.c.hash == secret_hash(token))).first()
+        if row is None or row.expires < now:
+            raise Denied("this boot token is not known or too old", hint=_AGAIN)
+        return str(row.node)
+
     def holder(self, secret: str) -> str:
         """The node that proves itself by ``secret``. Raises Denied."""
         query = sa.select(nodes.c.name).where(nodes.c.secret_hash == secret_hash(secret))

@@ -4,6 +4,7 @@ import pytest
 
 from imaged.model.errors import BadInput
 from imaged.model.net import Mac
+from imaged.model.wishes import Break, Then, Wishes
 from installer.cmdline import Orders, read
 
 MAC = Mac("52:54:00:12:34:56")
@@ -22,6 +23,13 @@ WHOLE = "imaged.server=http://10.0.0.1:8080 imaged.token=abc"
         (f'note="unfinished {WHOLE}', Orders("http://10.0.0.1:8080", "abc", None)),
         ("imaged.token=t imaged.server=http://host/", Orders("http://host", "t", None)),
         ("imaged.token=old imaged.server=http://h imaged.token=new", Orders("http://h", "new", None)),
+        ("imaged.medium=m imaged.server=http://h", Orders("http://h", "", None, "m")),
+        (f"{WHOLE} imaged.rescue=1", Orders("http://10.0.0.1:8080", "abc", rescue=True)),
+        (f"{WHOLE} imaged.rescue=0", Orders("http://10.0.0.1:8080", "abc")),
+        (
+            f"{WHOLE} imaged.break=wipe,mkfs:after imaged.then=beep",
+            Orders("http://10.0.0.1:8080", "abc", wishes=Wishes((Break("wipe"), Break("mkfs", False)), Then.BEEP)),
+        ),
     ],
 )
 def test_read(given: str, expected: Orders) -> None:
@@ -38,6 +46,10 @@ def test_read(given: str, expected: Orders) -> None:
         ("imaged.server=http:// imaged.token=x", "not a URL"),
         ("imaged.server=http://h:port imaged.token=x", "not a URL"),
         ("imaged.server=file:///etc imaged.token=x", "not a URL"),
+        ("imaged.medium=m", "imaged.server="),
+        ("imaged.medium= imaged.server=http://h", "imaged.token="),
+        (f"{WHOLE} imaged.then=dance", "imaged.then='dance'"),
+        (f"{WHOLE} imaged.break=dance", "imaged.break: 'dance'"),
     ],
 )
 def test_refused(given: str, named: str) -> None:

@@ -3,8 +3,9 @@
 from ipaddress import IPv4Address
 
 import pytest
+from attrs import evolve
 
-from imaged.model.boot import Arch, BootClient, BootOffer, LocalBoot, Stage
+from imaged.model.boot import Arch, BootClient, BootOffer, Chain, LocalBoot, Stage
 from imaged.model.names import ImageRef
 from imaged.model.net import Mac
 from imaged.model.node import BootAction, Node
@@ -42,6 +43,36 @@ SCRIPT = BootOffer("http://10.0.0.1:8080/ipxe/52:54:00:12:34:56")
 )  # fmt: skip
 def test_next_program(arch, stage, node, expected):
     assert boot.decide(BootClient(MAC, arch, stage), node, SETTINGS) == expected
+
+
+SIGNED = BootOffer("loaders/shimx64.efi")
+IPXE = BootOffer("loaders/snponly.efi")
+
+
+@pytest.mark.parametrize(
+    ("chain", "secure_boot", "expected"),
+    [
+        (Chain.AUTO, None, SIGNED),
+        (Chain.AUTO, True, SIGNED),
+        (Chain.AUTO, False, IPXE),
+        *((Chain.IPXE, known, IPXE) for known in (None, True, False)),
+        *((Chain.GRUB, known, SIGNED) for known in (None, True, False)),
+    ],
+)
+@pytest.mark.parametrize("node", [INSTALL, LOCAL])
+def test_chain_of_uefi(chain, secure_boot, expected, node):
+    known = evolve(node, secure_boot=secure_boot)
+    assert boot.decide(BootClient(MAC, Arch.X86_64, Stage.ROM), known, SETTINGS, chain) == expected
+
+
+@pytest.mark.parametrize("chain", list(Chain))
+@pytest.mark.parametrize(
+    ("arch", "stage"),
+    [(Arch.BIOS, Stage.ROM), (Arch.ARM64, Stage.ROM), (Arch.X86_64, Stage.HTTP), (Arch.X86_64, Stage.IPXE)],
+)
+def test_other_clients_have_one_chain(chain, arch, stage):
+    client = BootClient(MAC, arch, stage)
+    assert boot.decide(client, INSTALL, SETTINGS, chain) == boot.decide(client, INSTALL, SETTINGS)
 
 
 @pytest.mark.parametrize("stage", [Stage.ROM, Stage.HTTP])

@@ -113,8 +113,9 @@ def test_loaders_are_found_and_copied_once(tmp_path: Path, case: str) -> None:
         (package / name).write_text(name)
     found = loaders.find([tmp_path / "absent", package])
     assert found == {arch: package / name for arch, name in expected.items()}
-    assert loaders.install(found, boot) == tuple(boot / LOADERS[arch] for arch in found)
-    assert loaders.install(found, boot) == ()
+    served = {LOADERS[arch]: path for arch, path in found.items()}
+    assert loaders.install(served, boot) == tuple(boot / name for name in served)
+    assert loaders.install(served, boot) == ()
     assert loaders.complete(found) is (case != "nothing")
 
 

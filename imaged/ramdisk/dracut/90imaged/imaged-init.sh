@@ -78,6 +78,11 @@ card_of() { # the interface with this MAC
     return 1
 }
 
+named_card() { # of ip=, by name, or by MAC with dashes
+    [ -e "/sys/class/net/$wanted_device/device" ] && echo "$wanted_device" && return
+    card_of "$(echo "$wanted_device" | tr A-F- a-f:)"
+}
+
 described() {
     local card driver
     for card in $(cards); do
@@ -135,13 +140,53 @@ choose_cards() { # the card we were booted by, or every card when that is not kn
         wait_until 30 card_of "$mac" > /dev/null && chosen=$(card_of "$mac") && return
         say "no network card has the address $mac (no driver for it?); trying all: $(described)"
     fi
+    if [ -n "$wanted_device" ]; then
+        wait_until 30 named_card > /dev/null && chosen=$(named_card) && return
+        say "there is no network card $wanted_device; trying all: $(described)"
+    fi
     wait_until 30 any_card && chosen=$(cards)
+}
+
+read_ip_parameter() { # the kernel's ip= (nfsroot.rst), fields apart: CLIENT:SERVER:GATEWAY:NETMASK:HOST:DEVICE:HOW:DNS0:DNS1
+    local value
+    value=$(parameter ip)
+    case "$value" in
+    *:*) ;;
+    *) return ;; # ip=dhcp and its like: what we do anyway
+    esac
+    static_address=$(echo "$value" | cut -d: -f1)
+    static_gateway=$(echo "$value" | cut -d: -f3)
+    static_netmask=$(echo "$value" | cut -d: -f4)
+    static_host=$(echo "$value" | cut -d: -f5)
+    wanted_device=$(echo "$value" | cut -d: -f6)
+    static_dns=$(echo "$value" | cut -d: -f8,9 | tr : ' ')
+}
+
+set_address() { # INTERFACE: the address of ip=
+    local server
+    ip -4 address replace "$static_address/${static_netmask:-255.255.255.0}" broadcast + dev "$1" || return 1
+    [ -z "$static_gateway" ] || ip -4 route replace default via "$static_gateway" dev "$1"
+    [ -z "$static_host" ] || hostname "$static_host"
+    for server in $static_dns $(parameter nameserver); do
+        echo "nameserver $server"
+    done > /etc/resolv.conf
+}
+
+note_card() { # INTERFACE: for the agent, which knows it from BOOTIF= otherwise
+    mkdir -p /run/imaged
+    cat "/sys/class/net/$1/address" > /run/imaged/boot-mac
 }
 
 try_cards() { # succeeds with the first that gets an address; the others are told about once
     local card
     for card in $chosen; do
         has_carrier "$card" || continue
+        note_card "$card"
+        if [ -n "$static_address" ]; then
+            set_address "$card" || continue
+            say "network $card $static_address"
+            return 0
+        fi
         if ask_dhcp "$card"; then
             say "network $card $(address_of "$card")"
             return 0
@@ -156,6 +201,7 @@ try_cards() { # succeeds with the first that gets an address; the others are tol
 
 bring_up_network() {
     local card told=''
+    read_ip_parameter
     choose_cards
     [ -n "$chosen" ] || { say "no network card found"; return 1; }
     ip link set dev lo up
@@ -178,12 +224,29 @@ open_ssh() {
     [ -s /root/.ssh/authorized_keys ] || { say "no ssh: nobody's key was given"; return; }
     chmod 0700 /root /root/.ssh
     chmod 0600 /root/.ssh/authorized_keys
-    dropbear -R -s -j -k > /run/dropbear.log 2>&1 # -R host keys when first needed, -s no passwords, -j -k no forwarding
+    pidof dropbear > /dev/null || # the agent opens it as soon as it knows the keys
+        dropbear -R -s -j -k > /run/dropbear.log 2>&1 # -R host keys when first needed, -s no passwords, -j -k no forwarding
     for card in $(cards); do
         for address in $(address_of "$card"); do
             say "ssh root@$address"
         done
     done
+}
+
+stay() { # the exit code of an agent that did what it was to do, and leaves the machine to a person
+    case "$1" in
+    10) say "this machine stays in the ramdisk, as it was wished: reboot -f when you are done" ;;
+    11)
+        say "this machine is done; it beeps until somebody restarts it"
+        while :; do
+            for console in $(consoles); do
+                printf '\a' > "$console" 2> /dev/null
+            done
+            sleep 5
+        done &
+        ;;
+    *) return 1 ;;
+    esac
 }
 
 open_shells() {
@@ -209,13 +272,14 @@ fi
 if bring_up_network; then
     run_agent
     code=$?
-    if [ "$code" = 0 ]; then
+    if [ "$code" = 0 ] && [ -z "$(parameter imaged.rescue)" ]; then
         # The agent asked for the reboot; this is for a kernel that did not get round to it.
         sync
         sleep 10
         reboot -f
     fi
-    say "the agent ended with code $code at $(uptime_seconds) s; this machine stays as it is"
+    [ "$code" = 0 ] || stay "$code" ||
+        say "the agent ended with code $code at $(uptime_seconds) s; this machine stays as it is"
 fi
 open_ssh
 open_shells
