@@ -9,7 +9,7 @@ import json
 import math
 import re
 from collections.abc import Callable
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from pathlib import PurePosixPath
 from typing import Any, TypeVar, cast, get_origin
 
@@ -22,6 +22,7 @@ from cattrs.strategies import configure_tagged_union
 from imaged.model.errors import BadInput, ImagedError
 from imaged.model.names import ImageRef
 from imaged.model.net import AddressRange, Mac
+from imaged.model.network import Address, AnyAddress, AnyNetwork
 from imaged.model.plan import Step
 from imaged.model.size import Bytes, SizeBounds, parse_size
 from imaged.model.stack import SizeSpec
@@ -129,6 +130,17 @@ def _parsed(parse: Any) -> Any:
     return structure
 
 
+def _either(union: Any, parse: Any) -> Any:
+    def structure(value: Any, _: Any) -> Any:
+        if isinstance(value, union):
+            return value
+        if not isinstance(value, str):
+            raise BadInput(f"expected a string, got {_shown(value)}")
+        return parse(value)
+
+    return structure
+
+
 def _enumeration(value: Any, kind: type[enum.Enum]) -> enum.Enum:
     try:
         return kind(value)
@@ -149,7 +161,11 @@ _SPELLED: dict[Any, Any] = {  # values that are written as text
     PurePosixPath: PurePosixPath,
     IPv4Address: IPv4Address,
     IPv4Network: IPv4Network,
+    IPv6Address: IPv6Address,
+    IPv6Network: IPv6Network,
+    Address: Address.parse,
 }
+_EITHER: dict[Any, Any] = {AnyAddress: ip_address, AnyNetwork: ip_network}  # unions of those
 # An update's steps are fewer: what it does not list cannot be decoded, so that no update can touch a disk.
 _STEPS: tuple[tuple[Any, str], ...] = ((Step, "a plan"), (UpdateStep, "an update"))
 _WORDS = {int: "a whole number", bool: "true or false"}
@@ -170,6 +186,8 @@ def _converter() -> Converter:
     for spelled, parse in _SPELLED.items():
         converter.register_structure_hook(spelled, _parsed(parse))
         converter.register_unstructure_hook(spelled, str)
+    for union, parse in _EITHER.items():
+        converter.register_structure_hook(union, _either(union, parse))
     converter.register_structure_hook(SizeSpec, _size_spec(converter.get_structure_hook(SizeSpec)))
     for steps, of in _STEPS:
         configure_tagged_union(steps, converter, tag_name="step")

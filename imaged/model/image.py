@@ -19,6 +19,7 @@ class ImageFacts:
     ``commands`` are the programs among those we may run that exist (``update-grub``, ``grub-install``, ...);
     ``units`` the enabled systemd units that matter; ``files`` those that exist of the paths
     fixups ask about; ``texts`` the contents of /etc/fstab and /etc/hosts, which fixups edit rather than replace.
+    ``links`` are files that set up the network and the kind of link that each is for (``ethernet``, ``wifi``...).
     """
 
     arch: str
@@ -35,6 +36,7 @@ class ImageFacts:
     texts: dict[str, str] = {}
     initramfs_generic: bool = False
     os_release: dict[str, str] = {}
+    links: dict[str, str] = {}
 
 
 @frozen

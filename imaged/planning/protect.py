@@ -32,6 +32,7 @@ STATIC: tuple[Protected, ...] = tuple(
             "/etc/resolv.conf", "/etc/netplan/", "/etc/NetworkManager/system-connections/", "/etc/systemd/network/",
             "/etc/network/interfaces", "/etc/network/interfaces.d/", "/etc/sysconfig/network",
             "/etc/sysconfig/network-scripts/ifcfg-*", "/etc/sysconfig/network/ifcfg-*", "/etc/udev/rules.d/70-*",
+            "/etc/sysconfig/network-scripts/route*-*", "/etc/sysconfig/network/ifroute-*", "/etc/mactab",
             "/var/lib/NetworkManager/", "/var/lib/dhcp*/",
         )),
         (_BOOT, (

@@ -5,24 +5,27 @@ import re
 import shlex
 
 from imaged.model.image import ImageFacts, Kernel
+from imaged.store.facts_network import links, started_by_init
 from imaged.store.tree import Tree
 
 # Programs that fixups and updates may run in the image.
 COMMANDS = (
-    "bootctl", "btrfs", "cryptsetup", "debconf-set-selections", "dracut", "findmnt", "grub-install",
+    "bootctl", "btrfs", "cryptsetup", "debconf-set-selections", "dracut", "findmnt", "grub-install", "udevadm",
     "grub-mkconfig", "grub2-install", "grub2-mkconfig", "ifup", "kernel-install", "locale-gen", "lvm", "mdadm",
     "mkinitcpio", "netplan", "nmcli", "setfiles", "ssh-keygen", "systemctl", "update-grub", "update-initramfs",
 )  # fmt: skip
 # Units whose being enabled changes what is written. Sockets and targets count as what they start.
 UNITS = (
-    "NetworkManager.service", "cloud-init.service", "cloud-init.target", "networking.service", "ssh.service",
+    "NetworkManager.service", "cloud-init.service", "cloud-init.target", "network.service", "networking",
+    "networking.service", "ssh.service",
     "ssh.socket", "sshd.service", "systemd-networkd.service", "systemd-resolved.service",
     "systemd-timesyncd.service", "wicked.service",
 )  # fmt: skip
 # Paths that fixups ask about. A link that leads nowhere inside the tree does not count: a listed /etc/resolv.conf
 # is a file of the image's own, an unlisted one is absent or a link into /run.
 FILES = (
-    "/boot", "/boot/efi", "/boot/loader/entries", "/efi", "/etc/HOSTNAME", "/etc/cloud", "/etc/crypttab",
+    "/boot", "/boot/efi", "/boot/loader/entries", "/efi", "/etc/mdev.conf", "/etc/sysconfig/network/config",
+    "/usr/lib/udev/rename_device", "/etc/HOSTNAME", "/etc/cloud", "/etc/crypttab",
     "/etc/default/grub", "/etc/default/grub.d", "/etc/dracut.conf", "/etc/fstab", "/etc/hostname", "/etc/hosts",
     "/etc/initramfs-tools/initramfs.conf", "/etc/iscsi/initiatorname.iscsi", "/etc/kernel/cmdline",
     "/etc/lvm/devices", "/etc/lvm/lvm.conf", "/etc/lvm/lvmlocal.conf", "/etc/machine-id", "/etc/mailname",
@@ -69,6 +72,7 @@ def read(tree: Tree) -> ImageFacts:
         texts={path: text for path in TEXTS if (text := tree.text(path))},
         initramfs_generic=_initramfs_generic(tree),
         os_release=release,
+        links=links(tree),
     )
 
 
@@ -134,7 +138,7 @@ def _is_signed(tree: Tree) -> bool:
 
 def _enabled(tree: Tree) -> tuple[str, ...]:
     """Units that some target pulls in or that an alias names, and that are not masked (systemd.unit(5))."""
-    pulled: set[str] = set()
+    pulled = set(started_by_init(tree))
     for directory in _UNIT_DIRS:
         for name in tree.names(directory):
             if fnmatch.fnmatch(name, "*.wants") or fnmatch.fnmatch(name, "*.requires"):

@@ -141,9 +141,9 @@ def test_hosts(golden: str, domain: str, expected: list[str]) -> None:
     ("units", "path", "expected", "mode"),
     [
         (("systemd-networkd.service",),
-         "/etc/systemd/network/10-imaged.network", "MACAddress=52:54:00:00:00:01", "0644"),
+         "/etc/systemd/network/10-imaged-lan0.network", "MACAddress=52:54:00:00:00:01", "0644"),
         (("NetworkManager.service", "networking.service"),
-         "/etc/NetworkManager/system-connections/imaged.nmconnection", "mac-address=52:54:00:00:00:01", "0600"),
+         "/etc/NetworkManager/system-connections/imaged-lan0.nmconnection", "mac-address=52:54:00:00:00:01", "0600"),
         (("networking.service",), "/etc/network/interfaces", "iface lan0 inet dhcp", "0644"),
     ],
 )  # fmt: skip

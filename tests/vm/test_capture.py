@@ -18,7 +18,7 @@ pytestmark = pytest.mark.matrix
 # What the second install writes anew, and what a system writes while it runs: every difference that may be.
 OWN = (
     "etc/hostname", "etc/hosts", "etc/fstab", "etc/initramfs-tools/conf.d/resume", "etc/default/grub.d/zz-imaged.cfg",
-    "etc/systemd/network/10-imaged.network", "etc/systemd/system/imaged-up.service", "etc/resolv.conf",
+    "etc/systemd/network/10-imaged-lan0.network", "etc/systemd/system/imaged-up.service", "etc/resolv.conf",
     "etc/.pwd.lock",
     "usr/lib/imaged/*", "var/lib/imaged", "var/lib/imaged/*", "var/lib/systemd/*", "var/cache/*", "var/lib/dpkg/*",
     "boot/grub", "boot/grub/*", "boot/efi/*", "var/log/*", "var/lib/private", "var/lib/private/*",

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.matrix
 # What makes a node itself: these must differ between two nodes.
 OWN = (
     "etc/machine-id", "etc/hostname", "etc/hosts", "etc/fstab", "etc/ssh/ssh_host_*_key", "etc/ssh/ssh_host_*_key.pub",
-    "etc/initramfs-tools/conf.d/resume", "etc/systemd/network/10-imaged.network", "boot/grub/grub.cfg",
+    "etc/initramfs-tools/conf.d/resume", "etc/systemd/network/10-imaged-lan0.network", "boot/grub/grub.cfg",
     "var/lib/imaged/secret",
 )  # fmt: skip
 # What the image's own programs make when they run in it: by UUID, or with a date inside.

@@ -1,75 +1,95 @@
-"""The node's network on its boot NIC, written for whichever renderer the image will really run.
+"""The node's network, written for whichever renderer the image will really run."""
 
-Links are matched by MAC: the name a NIC has in the ramdisk depends on udev's version (systemd.net-naming-scheme(7)).
-DHCP identifies by MAC, so that firmware, ramdisk and system share one lease.
-"""
-
-from collections.abc import Callable
-
-from imaged.model.net import Mac
-from imaged.model.plan import RemovePath, Step, WriteFile
+from imaged.model.errors import CannotPlan
+from imaged.model.network import BOOT_NIC, Renderer
+from imaged.model.plan import Step
+from imaged.planning.fixups.network_ifcfg import ifcfg
+from imaged.planning.fixups.network_ifupdown import ifupdown
+from imaged.planning.fixups.network_keyfile import keyfiles
+from imaged.planning.fixups.network_names import link_files, mactab, path_files, udev_rules
+from imaged.planning.fixups.network_netplan import netplan
+from imaged.planning.fixups.network_networkd import networkd
+from imaged.planning.fixups.network_resolver import resolver
+from imaged.planning.fixups.network_wicked import wicked
 from imaged.planning.fixups.target import Target
+from imaged.planning.network import Wiring, named, wiring
 
-LINK_NAME = "lan0"
-_Render = Callable[[Mac], tuple[Step, ...]]
+_MANAGER, _NETWORKD, _WICKED = "NetworkManager.service", "systemd-networkd.service", "wicked.service"
+_SYSV, _IFUPDOWN = "network.service", ("networking.service", "networking")  # the last: OpenRC's
+_IFCFG_HOME = "/etc/sysconfig/network-scripts/"
+_RENAMES = "/usr/lib/udev/rename_device"
 
 
 def network(target: Target) -> tuple[Step, ...]:
-    """By footprint: what is enabled decides, in the order in which it would win at boot."""
-    mac = target.inventory.boot_mac or target.node.macs[0]
-    for unit, render in _RENDERERS:
-        if unit in target.facts.units:
-            return (*render(mac), *_resolver(target))
-    return ()
+    """What was said of this node, else DHCP on the NIC that it boots from. NICs that nobody named are left alone.
+
+    Raises CannotPlan when the machine lacks a NIC that was named, and when something was said of the network and
+    nothing in the image would set it up.
+    """
+    wanted = target.host.network or BOOT_NIC
+    renderer = wanted.renderer or renderer_of(target)
+    if renderer is None:
+        if target.host.network is None:
+            return ()
+        raise CannotPlan(
+            "nothing in the image sets up a network: none of netplan, NetworkManager, wicked, systemd-networkd, "
+            "ifupdown is enabled",
+            where=f"network of {target.node.name}",
+            hint="Enable one of them in the image, or say `renderer:` if it is there all the same.",
+        )
+    wired = wiring(wanted, target.node, target.inventory, target.site, target.dns, target.domain)
+    return (*_render(renderer, wired, target), *resolver(target, renderer, wired))
 
 
-def _networkd(mac: Mac) -> tuple[Step, ...]:
-    """systemd.network(5). ClientIdentifier=mac, or the DUID would ask for a second address."""
-    text = (
-        f"[Match]\nMACAddress={mac}\nType=ether\n\n"
-        "[Network]\nDHCP=yes\n\n[DHCPv4]\nClientIdentifier=mac\nUseDomains=yes\n"
-    )
-    return (WriteFile("/etc/systemd/network/10-imaged.network", text, reason="the node's boot NIC, by MAC"),)
+def renderer_of(target: Target) -> Renderer | None:
+    """By footprint, in the order in which they would win at boot; None: the image has nothing enabled."""
+    facts = target.facts
+    units = set(facts.units)
+    if "netplan" in facts.commands and units & {_MANAGER, _NETWORKD} and "/etc/netplan" in facts.files:
+        return Renderer.NETPLAN
+    if _MANAGER in units:
+        profiles = any(path.startswith(_IFCFG_HOME) for path in facts.links)
+        return Renderer.IFCFG if profiles and "plugin" in facts.links.values() else Renderer.NETWORK_MANAGER
+    if _WICKED in units:
+        return Renderer.WICKED
+    if _NETWORKD in units:
+        return Renderer.NETWORKD
+    if units & set(_IFUPDOWN):
+        return Renderer.IFUPDOWN
+    if _SYSV in units and "/etc/sysconfig/network-scripts" in facts.files:
+        return Renderer.IFCFG
+    return None
 
 
-def _network_manager(mac: Mac) -> tuple[Step, ...]:
-    """nm-settings-keyfile(5). NetworkManager ignores a profile that others can read."""
-    text = (
-        f"[connection]\nid=imaged\ntype=ethernet\nautoconnect-priority=100\n\n[ethernet]\nmac-address={mac}\n\n"
-        "[ipv4]\nmethod=auto\ndhcp-client-id=mac\n\n[ipv6]\nmethod=auto\n"
-    )
-    path = "/etc/NetworkManager/system-connections/imaged.nmconnection"
-    return (WriteFile(path, text, "0600", "the node's boot NIC, by MAC"),)
+def _render(renderer: Renderer, wired: Wiring, target: Target) -> tuple[Step, ...]:
+    facts = target.facts
+    match renderer:
+        case Renderer.NETPLAN:
+            return netplan(wired, "networkd" if _NETWORKD in facts.units else "NetworkManager")
+        case Renderer.NETWORK_MANAGER:
+            return keyfiles(wired)
+        case Renderer.NETWORKD:
+            return networkd(wired)
+        case Renderer.WICKED:
+            return (*udev_rules(named(wired)), *wicked(named(wired), facts.files))
+        case Renderer.IFCFG:
+            return (*_names_of_ifcfg(named(wired), target), *ifcfg(named(wired), manager=_MANAGER in facts.units))
+        case Renderer.IFUPDOWN:
+            return (
+                *_names_of_ifupdown(named(wired), target),
+                *ifupdown(named(wired), hotplug="systemctl" in facts.commands),
+            )
 
 
-def _ifupdown(mac: Mac) -> tuple[Step, ...]:
-    """interfaces(5) knows names only, so a systemd.link(5) file gives the NIC a name of ours first."""
-    link = f"[Match]\nPermanentMACAddress={mac}\n\n[Link]\nName={LINK_NAME}\n"
-    interfaces = (
-        "source-directory /etc/network/interfaces.d\n\nauto lo\niface lo inet loopback\n\n"
-        f"auto {LINK_NAME}\niface {LINK_NAME} inet dhcp\n"
-    )
-    return (
-        WriteFile("/etc/systemd/network/10-imaged.link", link, reason="a name that does not depend on udev's version"),
-        WriteFile("/etc/network/interfaces", interfaces, reason="the node's boot NIC"),
-    )
+def _names_of_ifcfg(wired: Wiring, target: Target) -> tuple[Step, ...]:
+    """initscripts' own program renames a NIC to the DEVICE beside its HWADDR; where it is gone, udev is new enough."""
+    return path_files(wired) if _RENAMES in target.facts.files else link_files(wired)
 
 
-_RENDERERS: tuple[tuple[str, _Render], ...] = (
-    ("NetworkManager.service", _network_manager),
-    ("systemd-networkd.service", _networkd),
-    ("networking.service", _ifupdown),
-)
-
-
-def _resolver(target: Target) -> tuple[Step, ...]:
-    """networkd alone writes no resolv.conf(5); with systemd-resolved or another renderer it is not ours to write."""
-    enabled = set(target.facts.units)
-    if "systemd-resolved.service" in enabled or "systemd-networkd.service" not in enabled or not target.dns:
-        return ()
-    lines = [f"search {target.domain}"] if target.domain else []
-    lines += [f"nameserver {server}" for server in target.dns]
-    return (
-        RemovePath("/etc/resolv.conf", "may be a link into /run"),
-        WriteFile("/etc/resolv.conf", "\n".join(lines) + "\n", reason="the subnet's resolvers"),
-    )
+def _names_of_ifupdown(wired: Wiring, target: Target) -> tuple[Step, ...]:
+    """BusyBox's mdev and udev, whichever comes with an image without systemd."""
+    facts = target.facts
+    if "systemctl" in facts.commands:
+        return link_files(wired)
+    by_mdev = mactab(wired) if "/etc/mdev.conf" in facts.files else ()
+    return (*by_mdev, *(udev_rules(wired) if "udevadm" in facts.commands else ()))

@@ -19,6 +19,7 @@ from imaged.planning.fixups.identity import (
     ssh_host_keys,
 )
 from imaged.planning.fixups.network import network
+from imaged.planning.fixups.network_golden import golden_network
 from imaged.planning.fixups.quarantine import quarantine, quarantine_again
 from imaged.planning.fixups.stack import crypttab, lvm_devices, mdadm_conf
 from imaged.planning.fixups.storage import fstab, resume
@@ -29,6 +30,7 @@ Fixup = Callable[[Target], tuple[Step, ...]]
 FIXUPS: tuple[Fixup, ...] = (
     merge_bases,
     quarantine,
+    golden_network,
     machine_identity,
     hostname,
     fstab,

@@ -5,6 +5,7 @@ from uuid import UUID
 from attrs import frozen
 
 from imaged.model.hardware import Firmware, Inventory
+from imaged.model.host import Host
 from imaged.model.image import ImageFacts
 from imaged.model.node import Node
 from imaged.model.system import System
@@ -14,7 +15,8 @@ from imaged.model.system import System
 class Target:
     """One node's system as it shall be.
 
-    ``server`` is the base URL at which the installed system reports; ``dns`` and ``domain`` come from its subnet.
+    ``server`` is the base URL at which the installed system reports; ``dns`` and ``domain`` come from its subnet,
+    ``host`` is what was said of this node or its groups.
     """
 
     node: Node
@@ -25,6 +27,7 @@ class Target:
     system: System
     dns: tuple[str, ...] = ()
     domain: str = ""
+    host: Host = Host()
 
     @property
     def console(self) -> str:
