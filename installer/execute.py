@@ -31,6 +31,7 @@ from imaged.model.plan import (
     Reboot,
     RemovePath,
     RunInTarget,
+    SetBootEntries,
     StartArray,
     StartGroup,
     Step,
@@ -51,6 +52,7 @@ from installer import (
     filesystems,
     groups,
     mounts,
+    nvram,
     subvolumes,
     swapfile,
     transfer,
@@ -149,6 +151,7 @@ def actions(target: Target, processes: Processes, reporter: Reporter, plan: Inst
         KeepSecret: partial(tree.keep_secret, root=root, secret=target.source.secret),
         RunInTarget: partial(chroot.run_in_target, root=root, run=run),
         CheckFile: partial(tree.check_file, root=root),
+        SetBootEntries: partial(nvram.set_boot_entries, say=reporter.console.say, run=run),
         CheckDevice: partial(filesystems.check_device, run=run),
         Unmount: lambda _: mounts.unmount(root, run),
         Reboot: lambda _: None,  # leaving comes after the last report
@@ -232,6 +235,8 @@ def describe(step: Step) -> str:
             return f"check {path}"
         case CheckDevice(device=path):
             return f"check {path}"
+        case SetBootEntries(loader=loader):
+            return f"set the firmware's boot entry for {loader}"
         case Unmount():
             return "unmount"
         case Reboot():

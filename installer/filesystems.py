@@ -49,4 +49,6 @@ def check_device(step: CheckDevice, run: Run) -> None:
     """Ask the device itself, not blkid's cache or udev. Raises ImagedError when another UUID is there."""
     found = run(("blkid", "-p", "-s", "UUID", "-o", "value", step.device), check=False).output.strip()
     if found.lower() != step.uuid.lower():
-        raise ImagedError(f"has the UUID {found or '(none)'}, planned was {step.uuid}", where=step.device)
+        raise ImagedError(
+            f"has the UUID {found or '(none)'}, planned was {step.uuid}", where=step.device, hint=step.reason
+        )

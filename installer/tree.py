@@ -76,8 +76,14 @@ def make_link(step: MakeLink, root: Path) -> None:
 
 
 def check_file(step: CheckFile, root: Path) -> None:
-    """Raises ImagedError that says what is wrong with the file."""
-    path = inside(root, step.path)
+    """Raises ImagedError that says what is wrong with the file, and what that would have led to."""
+    try:
+        _check(step, inside(root, step.path))
+    except ImagedError as error:
+        raise ImagedError(error.what, where=error.where, hint=step.reason) from None
+
+
+def _check(step: CheckFile, path: Path) -> None:
     try:
         found = path.stat()
     except OSError as error:
@@ -89,6 +95,9 @@ def check_file(step: CheckFile, root: Path) -> None:
         raise ImagedError(f"has mode {mode:04o} instead of {step.mode}", where=step.path)
     if step.contains and step.contains.encode() not in path.read_bytes():
         raise ImagedError(f"does not hold {step.contains!r}", where=step.path)
+    for word in step.lacks:
+        if word.encode() in path.read_bytes():
+            raise ImagedError(f"still holds {word!r}", where=step.path)
 
 
 def matches(root: Path, pattern: str) -> list[Path]:

@@ -266,19 +266,42 @@ class RunInTarget:
 
 @frozen
 class CheckFile:
-    """Fail unless the path exists in the target, is not empty, and has that mode (octal text; empty: any)."""
+    """Fail unless the path exists in the target, is not empty, and has that mode (octal text; empty: any).
+
+    It must hold ``contains`` and none of ``lacks``. ``reason`` says what would go wrong.
+    """
 
     path: str
     mode: str = ""
     contains: str = ""
+    lacks: tuple[str, ...] = ()
+    reason: str = ""
 
 
 @frozen
 class CheckDevice:
-    """Fail unless blkid finds this UUID on this device."""
+    """Fail unless blkid finds this UUID on this device. ``reason`` says what would go wrong."""
 
     device: str
     uuid: str
+    reason: str = ""
+
+
+@frozen
+class SetBootEntries:
+    """Make the firmware know the installed loader (UEFI 2.10, 3.1): one entry for each of ``devices`` (ESPs), named
+    ``label`` and a number, for the program ``loader`` (a path on the ESP).
+
+    Entries of that label that differ, or are there twice, go; equal ones stay as they are. ``network_first``: the
+    network's entries come before ours, else ours come first. ``required``: without the entry the machine does not
+    start; otherwise what the firmware refuses is only told.
+    """
+
+    label: str
+    loader: str
+    devices: tuple[str, ...]
+    network_first: bool = True
+    required: bool = False
 
 
 @frozen
@@ -293,13 +316,14 @@ class Reboot:
 
 DiskStep = (
     WipeDisk | MakeTable | MakeFilesystem | MakeSwap | MakeArray | StartArray | MakeCrypt | OpenCrypt | MakeGroup
-    | StartGroup | MakeVolume | MakeSubvolumes | MirrorEsp
+    | StartGroup | MakeVolume | MakeSubvolumes | MirrorEsp | SetBootEntries
 )  # fmt: skip
 TreeStep = SyncTree | SyncOverrides | WriteFile | RemovePath | MakeLink | KeepSecret | RunInTarget | CheckFile
 Step = (
     WipeDisk | MakeTable | MakeFilesystem | MakeSwap | MakeArray | StartArray | MakeCrypt | OpenCrypt | MakeGroup
     | StartGroup | MakeVolume | MakeSubvolumes | MakeSwapFile | MirrorEsp | Mount | SyncTree | SyncOverrides | WriteFile
-    | RemovePath | MakeLink | KeepSecret | RunInTarget | CheckFile | CheckDevice | Unmount | Reboot
+    | RemovePath | MakeLink | KeepSecret | RunInTarget | CheckFile | CheckDevice | SetBootEntries | Unmount
+    | Reboot
 )  # fmt: skip
 
 

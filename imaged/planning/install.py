@@ -25,7 +25,7 @@ from imaged.model.plan import (
 from imaged.model.stack import Filesystem
 from imaged.model.system import PlannedFilesystem, System
 from imaged.planning.fixups.checks import checks
-from imaged.planning.fixups.order import BOOTLOADER, FIXUPS, apply
+from imaged.planning.fixups.order import BOOTLOADER, FIRMWARE, FIXUPS, apply
 from imaged.planning.fixups.target import Target
 from imaged.planning.layout import check
 from imaged.planning.storage import Filled, Storage, storage
@@ -91,7 +91,7 @@ def _phases(target: Target, version: Version, made: Storage) -> tuple[Phase, ...
         Phase("mount", tuple(map(_mount, _outer_first(native)))),
         Phase("transfer", (*_transfer(version, _outer_first(foreign)), *made.swap_files)),
         Phase("fixups", apply(FIXUPS, target)),
-        Phase("bootloader", (*apply(BOOTLOADER, target), *made.mirrors)),
+        Phase("bootloader", (*apply(BOOTLOADER, target), *made.mirrors, *apply(FIRMWARE, target))),
         Phase("verify", checks(target)),
         Phase("unmount", (Unmount(),)),
         Phase("reboot", (Reboot(),)),

@@ -18,6 +18,7 @@ from imaged.planning.arch import machine_arch
 from imaged.planning.layout_draft import DiskDraft, Draft, GroupDraft
 from imaged.planning.layout_faults import faults_of
 from imaged.planning.layout_rules import starts_by_bios, starts_by_uefi
+from imaged.planning.platforms import is_signed, platforms
 
 VERSION = 1
 _LISTS = ("disks", "raid", "luks", "lvm", "swap", "mounts")
@@ -190,8 +191,8 @@ def _image_faults(facts: ImageFacts, inventory: Inventory) -> Iterator[str]:
     platform, package = _GRUB.get((inventory.firmware, machine_arch(facts.arch)), ("", ""))
     if not platform:
         yield f"no GRUB is known for {inventory.firmware.value} on {machine_arch(facts.arch) or 'an unknown processor'}"
-    elif platform not in facts.grub_platforms:
-        has = f"it has {', '.join(facts.grub_platforms)}" if facts.grub_platforms else "it has none"
+    elif platform not in platforms(facts):
+        has = f"it has {', '.join(platforms(facts))}" if platforms(facts) else "it has none"
         yield f"the image has no GRUB for {platform} ({has}; Debian's package is {package})"
-    elif inventory.firmware is Firmware.UEFI and inventory.secure_boot and not facts.grub_signed:
+    elif inventory.firmware is Firmware.UEFI and inventory.secure_boot and not is_signed(facts):
         yield "Secure Boot is on and the image has no signed boot loader (shim-signed and GRUB's signed package)"

@@ -26,6 +26,7 @@ from imaged.model.plan import (
     Reboot,
     RemovePath,
     RunInTarget,
+    SetBootEntries,
     StartArray,
     StartGroup,
     Step,
@@ -101,6 +102,11 @@ def _sync(step: SyncTree) -> list[str]:
     return [f"copy {step.image} to {step.at}: {format_size(step.bytes)}, {step.entries} entries"]
 
 
+def _entries(step: SetBootEntries) -> list[str]:
+    place = "behind the network's" if step.network_first else "before all others"
+    return [f"boot entry of the firmware, {place}: {step.loader} on {', '.join(step.devices)}"]
+
+
 def _because(text: str, reason: str) -> list[str]:
     return [f"{text}  # {reason}" if reason else text]
 
@@ -128,8 +134,9 @@ _SAID: dict[type, Callable[[Any], list[str]]] = {
     MakeLink: lambda s: _because(f"link {s.path} -> {s.target}", s.reason),
     KeepSecret: lambda s: [f"keep the node's secret in {s.path} (0600)"],
     RunInTarget: lambda s: _because(f"run {shlex.join(s.argv)}", s.reason),
-    CheckFile: lambda s: [f"check {s.path}"],
-    CheckDevice: lambda s: [f"check that {s.device} has UUID {s.uuid}"],
+    CheckFile: lambda s: _because(f"check {s.path}", s.reason),
+    CheckDevice: lambda s: _because(f"check that {s.device} has UUID {s.uuid}", s.reason),
+    SetBootEntries: _entries,
     Unmount: lambda _: ["unmount everything"],
     Reboot: lambda _: ["reboot"],
 }

@@ -23,6 +23,7 @@ from imaged.planning.keeping import kept_numbers, kept_partition, refuse_strange
 from imaged.planning.layout_rules import starts_by_bios, starts_by_uefi
 from imaged.planning.needs import needs
 from imaged.planning.place import place
+from imaged.planning.platforms import efis, platforms
 from imaged.planning.pruning import facts_of, prune
 from imaged.planning.same_names import refuse_same_names
 from imaged.planning.stack import Made, Stack
@@ -183,7 +184,7 @@ def _system(
     layout: Layout, facts: ImageFacts, filled: Sequence[Filled], stack: Stack, files: Iterable[MakeSwapFile],
     mirrors: Sequence[MirrorEsp],
 ) -> System:  # fmt: skip
-    platforms, firmware = facts.grub_platforms, layout.boot.firmware
+    starts_on, firmware = platforms(facts), layout.boot.firmware
     swaps = (*stack.swaps, *(PlannedSwap(each.path, each.uuid, file=True) for each in files))
     return System(
         filesystems=tuple(each for each in stack.filesystems if each.mount),
@@ -196,8 +197,8 @@ def _system(
         esp_mirrors=tuple(path for each in mirrors for path in each.devices),
         root_on=stack.below_root(),
         boot_disks=tuple(each.disk.path for each in filled if starts_by_bios((each.spec,))),
-        bios="i386-pc" in platforms and firmware is not BootFirmware.UEFI and starts_by_bios(layout.disks),
-        uefi="x86_64-efi" in platforms and firmware is not BootFirmware.BIOS and starts_by_uefi(layout.disks),
+        bios="i386-pc" in starts_on and firmware is not BootFirmware.UEFI and starts_by_bios(layout.disks),
+        uefi=bool(efis(facts)) and firmware is not BootFirmware.BIOS and starts_by_uefi(layout.disks),
         boot=layout.boot,
         layout=layout.name,
     )

@@ -18,18 +18,24 @@ from imaged.model.node import Node
 from imaged.model.plan import CheckFile, RemovePath, RunInTarget, Step, WriteFile
 from imaged.model.system import System
 from imaged.model.update import Guard, Protected, Script, Triggered, UpdateKernel, UpdatePlan, UpdateStep
-from imaged.planning.fixups.boot import grub, initramfs, remember_install_disk
-from imaged.planning.fixups.checks import checks, initrd_beside
+from imaged.planning.fixups.boot import remember_install_disk
+from imaged.planning.fixups.checks import checks
 from imaged.planning.fixups.identity import MERGED
+from imaged.planning.fixups.initramfs import initramfs
+from imaged.planning.fixups.loader import boot_loader
 from imaged.planning.fixups.order import UPDATE_FIXUPS, apply
 from imaged.planning.fixups.target import Target
+from imaged.planning.fixups.tool import initrd_of
 from imaged.planning.install import Site, target_of
+from imaged.planning.platforms import EFI, efis, platforms
 
 FORMAT = 1  # goes up when the same facts make another plan: every node then asks for it once
 PHASES = ("compare", "fetch", "apply", "fixups", "bootloader", "scripts", "update")
 
 _GRUB = ("/usr/lib/grub/{0}/", "/usr/lib/grub2/{0}/", "/usr/share/grub2/{0}/")
-_SHIM = ("/usr/lib/grub/x86_64-efi-signed/", "/usr/lib/shim/", "/usr/share/efi/")
+_SHIM = (
+    "/usr/lib/grub/x86_64-efi-signed/", "/usr/lib/shim/", "/usr/share/efi/", "/usr/lib/systemd/boot/efi/",
+)  # fmt: skip
 _MENU = (
     "/boot/vmlinu[xz]-*", "/boot/Image-*", "/boot/init*", "/etc/default/grub", "/etc/default/grub.d/", "/etc/grub.d/",
     "/etc/os-release", "/usr/lib/os-release", "/usr/sbin/grub-mkconfig", "/usr/share/grub/",
@@ -77,7 +83,7 @@ def plan_update(
         fixups=(*fixups, *_checked(promises, boot=False)),
         bootloader=(*_bootloader(target), *_checked(promises, boot=True)),
         kernels=tuple(
-            UpdateKernel(each.version, each.image, each.initrd or initrd_beside(each.image))
+            UpdateKernel(each.version, each.image, initrd_of(each, target.facts))
             for each in newest_first(version.facts.kernels)
         ),
         scripts=layers.scripts,
@@ -108,11 +114,13 @@ def _check(version: Version, system: System, inventory: Inventory) -> None:
     facts = version.facts
     if facts.arch != inventory.arch:
         raise CannotPlan(f"{version.ref} is for {facts.arch}, the node is {inventory.arch}", where=version.image)
+    starts_on = platforms(facts)
+    efi = EFI[facts.arch][0].platform if facts.arch in EFI else "x86_64-efi"
     platform, present = {
         Firmware.BIOS: ("i386-pc", system.bios),
-        Firmware.UEFI: ("x86_64-efi", system.uefi),
+        Firmware.UEFI: (efi, system.uefi),
     }[inventory.firmware]
-    if present and platform not in facts.grub_platforms:
+    if present and platform not in starts_on:
         raise CannotPlan(
             f"{version.ref} has no boot loader for this node: /usr/lib/grub/{platform} is missing",
             where=version.image,
@@ -131,29 +139,30 @@ def _fixups(target: Target) -> Iterator[Triggered]:
 
 def _bootloader(target: Target) -> Iterator[Triggered]:
     """What the image brings no more is not run: a version without GRUB for BIOS leaves the old loader alone."""
-    platforms = target.facts.grub_platforms
-    system = target.system
-    fitting = evolve(
-        target,
-        system=evolve(
-            system, bios=system.bios and "i386-pc" in platforms, uefi=system.uefi and "x86_64-efi" in platforms
-        ),
-    )
+    facts, system = target.facts, target.system
+    bios, uefi = system.bios and "i386-pc" in platforms(facts), system.uefi and bool(efis(facts))
+    fitting = evolve(target, system=evolve(system, bios=bios, uefi=uefi))
     for kernel in newest_first(target.facts.kernels):
         one = evolve(fitting, facts=evolve(target.facts, kernels=(kernel,)))
         yield from _triggered(initramfs(one) if _builds(target) else (), _initramfs_when(kernel))
     yield from _triggered(remember_install_disk(fitting), ("/var/cache/debconf/config.dat", *_paths("i386-pc")))
-    for step in grub(fitting):
-        yield from _triggered((step,), _grub_when(step))
+    for step in boot_loader(fitting):
+        yield from _triggered((step,), _loader_when(step))
 
 
-def _grub_when(step: Step) -> tuple[str, ...]:
-    """grub-install writes the core image to the disk before it copies modules (LP#1891680: not the other way round)."""
-    argv = step.argv if isinstance(step, RunInTarget) else ()
-    if "--target=i386-pc" in argv:
-        return _paths("i386-pc")
-    if "--target=x86_64-efi" in argv:
-        return (*_paths("x86_64-efi"), *_SHIM)
+def _loader_when(step: Step) -> tuple[str, ...]:
+    """Files are compared, so they are always looked at.
+
+    grub-install writes the core image to the disk before it copies modules (LP#1891680: not the other way round).
+    """
+    if not isinstance(step, RunInTarget) or step.argv[0] == "mkdir":
+        return ()
+    argv = step.argv
+    platform = next((word.partition("=")[2] for word in argv if word.startswith("--target=")), "")
+    if platform:
+        return (*_paths(platform), *(() if platform == "i386-pc" else _SHIM))
+    if argv[0] in ("cp", "bootctl"):
+        return _SHIM
     return (*_MENU, *_paths("i386-pc"), *_paths("x86_64-efi"))
 
 
@@ -167,13 +176,13 @@ def _initramfs_when(kernel: Kernel) -> tuple[str, ...]:
 
 def _builds(target: Target) -> bool:
     """Whether the node makes its own initramfs; decided for all kernels of a version at once."""
-    return bool(initramfs(target))
+    return bool(initramfs(target)) and bool(target.facts.kernels)
 
 
 def _built_here(target: Target) -> Iterator[Protected]:
     if _builds(target):
         for kernel in target.facts.kernels:
-            yield Protected(kernel.initrd or initrd_beside(kernel.image), "built on the node")
+            yield Protected(initrd_of(kernel, target.facts), "built on the node")
 
 
 def _triggered(steps: Iterable[Step], when: tuple[str, ...]) -> Iterator[Triggered]:

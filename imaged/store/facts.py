@@ -3,6 +3,7 @@
 import fnmatch
 import re
 import shlex
+from collections.abc import Iterator
 
 from imaged.model.image import ImageFacts, Kernel
 from imaged.store.facts_network import links, started_by_init
@@ -11,8 +12,9 @@ from imaged.store.tree import Tree
 # Programs that fixups and updates may run in the image.
 COMMANDS = (
     "bootctl", "btrfs", "cryptsetup", "debconf-set-selections", "dracut", "findmnt", "grub-install", "udevadm",
-    "grub-mkconfig", "grub2-install", "grub2-mkconfig", "ifup", "kernel-install", "locale-gen", "lvm", "mdadm",
-    "mkinitcpio", "netplan", "nmcli", "setfiles", "ssh-keygen", "systemctl", "update-grub", "update-initramfs",
+    "grub-mkconfig", "grub2-editenv", "grub2-install", "grub2-mkconfig", "ifup", "kernel-install", "locale-gen", "lvm",
+    "mdadm", "mkinitcpio", "mkinitfs", "netplan", "nmcli", "setfiles", "ssh-keygen", "systemctl", "u-boot-update",
+    "update-extlinux", "update-grub", "update-initramfs",
 )  # fmt: skip
 # Units whose being enabled changes what is written. Sockets and targets count as what they start.
 UNITS = (
@@ -32,9 +34,26 @@ FILES = (
     "/etc/mdadm.conf", "/etc/mdadm/mdadm.conf", "/etc/mke2fs.conf", "/etc/multipath", "/etc/netplan",
     "/etc/network/interfaces", "/etc/nvme/hostnqn", "/etc/resolv.conf", "/etc/selinux/config",
     "/etc/ssh/sshd_config", "/etc/sysconfig/network", "/etc/sysconfig/network-scripts", "/etc/systemd/network",
-    "/var/lib/dbus/machine-id",
+    "/var/lib/dbus/machine-id", "/boot/extlinux/extlinux.conf", "/boot/loader/loader.conf",
+    "/boot/efi/loader/loader.conf", "/efi/loader/loader.conf", "/etc/default/grub_installdevice",
+    "/etc/default/kdump-tools", "/etc/kdump.conf", "/etc/kernel/entry-token", "/etc/sysconfig/bootloader",
+    "/etc/sysconfig/kdump", "/etc/multipath.conf",
 )  # fmt: skip
-TEXTS = ("/etc/fstab", "/etc/hosts")
+# Boot programs and entries whose names an image chooses itself.
+FILE_PATTERNS = (
+    "/boot/efi/EFI/*/*", "/efi/EFI/*/*", "/boot/EFI/*/*", "/boot/loader/entries/*.conf",
+    "/usr/share/efi/*/*.efi", "/usr/lib/systemd/boot/efi/*.efi",
+)  # fmt: skip
+TEXTS = (
+    "/etc/fstab", "/etc/hosts", "/boot/cmdline.txt", "/boot/extlinux/extlinux.conf", "/boot/firmware/cmdline.txt",
+    "/boot/grub2/grubenv", "/etc/default/grub", "/etc/default/u-boot", "/etc/inittab", "/etc/kernel/cmdline",
+    "/etc/kernel/entry-token", "/etc/mkinitcpio.conf", "/etc/mkinitfs/mkinitfs.conf", "/etc/securetty",
+    "/etc/sysconfig/bootloader", "/etc/update-extlinux.conf",
+)  # fmt: skip
+TEXT_PATTERNS = (
+    "/boot/loader/entries/*.conf", "/boot/efi/loader/entries/*.conf", "/efi/loader/entries/*.conf",
+    "/etc/default/grub.d/*.cfg",
+)  # fmt: skip
 
 _PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 _GRUB = ("/usr/lib/grub", "/usr/lib/grub2", "/usr/share/grub2")  # SUSE has the latter two
@@ -51,7 +70,7 @@ _MACHINES = {
 }
 _KERNELS = ("/boot/vmlinuz-{0}", "/boot/vmlinux-{0}", "/boot/Image-{0}", "/usr/lib/modules/{0}/vmlinuz",
             "/lib/modules/{0}/vmlinuz")  # fmt: skip
-_INITRDS = ("/boot/initrd.img-{0}", "/boot/initramfs-{0}.img", "/boot/initrd-{0}")
+_INITRDS = ("/boot/initrd.img-{0}", "/boot/initramfs-{0}.img", "/boot/initrd-{0}", "/boot/initramfs-{0}")
 
 
 def read(tree: Tree) -> ImageFacts:
@@ -67,9 +86,9 @@ def read(tree: Tree) -> ImageFacts:
         grub_signed=_is_signed(tree),
         commands=tuple(name for name in COMMANDS if any(tree.exists(f"{path}/{name}") for path in _PATH)),
         units=_enabled(tree),
-        files=tuple(path for path in FILES if tree.exists(path)),
+        files=(*(path for path in FILES if tree.exists(path)), *_named(tree, FILE_PATTERNS)),
         mke2fs_conf=tree.text("/etc/mke2fs.conf"),
-        texts={path: text for path in TEXTS if (text := tree.text(path))},
+        texts={path: text for path in (*TEXTS, *_named(tree, TEXT_PATTERNS)) if (text := tree.text(path))},
         initramfs_generic=_initramfs_generic(tree),
         os_release=release,
         links=links(tree),
@@ -109,10 +128,25 @@ def _kernels(tree: Tree) -> tuple[Kernel, ...]:
     versions = {*tree.names("/usr/lib/modules"), *tree.names("/lib/modules")}
     kernels = []
     for version in sorted(versions, key=_by_number, reverse=True):
-        image = _first(tree, _KERNELS, version)
+        name = _package(tree, version)
+        image = (_first(tree, _KERNELS[:1], name) if name else "") or _first(tree, _KERNELS, version)
         if image:
-            kernels.append(Kernel(version, image, _first(tree, _INITRDS, version)))
+            kernels.append(Kernel(version, image, _first(tree, _INITRDS, name or version)))
     return tuple(kernels)
+
+
+def _package(tree: Tree, version: str) -> str:
+    """What Arch (by a file beside the modules) and Alpine (by the end of the version) call a kernel in /boot: it has
+    no version there (``vmlinuz-linux``, ``vmlinuz-lts``)."""
+    said = tree.text(f"/usr/lib/modules/{version}/pkgbase").strip()
+    flavour = version.rpartition("-")[2]
+    return said or (flavour if tree.exists("/etc/mkinitfs") and tree.exists(f"/boot/vmlinuz-{flavour}") else "")
+
+
+def _named(tree: Tree, patterns: tuple[str, ...]) -> Iterator[str]:
+    for pattern in patterns:
+        for at in tree.glob(pattern):
+            yield f"/{at.relative_to(tree.root)}"
 
 
 def _first(tree: Tree, forms: tuple[str, ...], version: str) -> str:

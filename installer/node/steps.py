@@ -151,10 +151,14 @@ def _check_file(step: Step, root: str, say: Say) -> bool:
         raise Failed("is empty", where=step["path"])
     if step.get("mode") and mode != int(step["mode"], 8):
         raise Failed("has mode {:04o} instead of {}".format(mode, step["mode"]), where=step["path"])
-    if step.get("contains"):
+    if step.get("contains") or step.get("lacks"):
         with open(path, "rb") as file:
-            if step["contains"].encode("utf-8", "surrogateescape") not in file.read():
-                raise Failed("does not hold {!r}".format(step["contains"]), where=step["path"])
+            content = file.read()
+        if step.get("contains", "").encode("utf-8", "surrogateescape") not in content:
+            raise Failed("does not hold {!r}".format(step["contains"]), where=step["path"])
+        for word in step.get("lacks", ()):
+            if word.encode("utf-8", "surrogateescape") in content:
+                raise Failed("still holds {!r}".format(word), where=step["path"])
     return False
 
 

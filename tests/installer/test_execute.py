@@ -35,6 +35,7 @@ from imaged.model.plan import (
     Reboot,
     RemovePath,
     RunInTarget,
+    SetBootEntries,
     StartArray,
     StartGroup,
     Step,
@@ -65,7 +66,8 @@ STEPS: tuple[Step, ...] = (
     MakeVolume("vg", "pool", 2**30, thin=True),
     MakeSubvolumes("/dev/sda5", (PlannedSubvolume("@/var", nodatacow=True),)), MakeSwapFile("/swap", 2**30, "u"),
     MirrorEsp("/boot/efi", ("/dev/sdb2",)),
-    RunInTarget(("ssh-keygen", "-A")), CheckFile("/etc/hostname"), CheckDevice("/dev/sda1", "u"), Unmount(), Reboot(),
+    RunInTarget(("ssh-keygen", "-A")), CheckFile("/etc/hostname"), CheckDevice("/dev/sda1", "u"),
+    SetBootEntries("imaged", "/EFI/BOOT/BOOTX64.EFI", ("/dev/sda1",)), Unmount(), Reboot(),
 )  # fmt: skip
 PLAN = InstallPlan(
     "node07", "i@1", "one-disk",

@@ -13,10 +13,11 @@ from imaged.model.node import Node
 from imaged.model.plan import CheckDevice, CheckFile, KeepSecret, MakeLink, RemovePath, RunInTarget, WriteFile
 from imaged.model.stack import Filesystem
 from imaged.model.system import PlannedFilesystem, PlannedSwap, System
-from imaged.planning.fixups.boot import grub, initramfs, kernel_command_line, remember_install_disk
+from imaged.planning.fixups.boot import grub, kernel_command_line, remember_install_disk
 from imaged.planning.fixups.checks import checks
 from imaged.planning.fixups.first_boot import report_up
 from imaged.planning.fixups.identity import hostname, machine_identity, node_secret, ssh_host_keys
+from imaged.planning.fixups.initramfs import initramfs
 from imaged.planning.fixups.network import network
 from imaged.planning.fixups.order import BOOTLOADER, FIXUPS, apply
 from imaged.planning.fixups.quarantine import quarantine
@@ -214,7 +215,7 @@ def test_console(console: str, lines: list[str]) -> None:
         ({"initramfs_generic": False}, [("update-initramfs", "-u", "-k", "6.1.0-1-amd64")]),
         ({"kernels": (Kernel("6.1", "/boot/vmlinuz-6.1"),)}, [("update-initramfs", "-c", "-k", "6.1")]),
         ({"initramfs_generic": False, "commands": ("dracut",)},
-         [("dracut", "--force", "--no-hostonly", "--kver", "6.1.0-1-amd64")]),
+         [("dracut", "--force", "--no-hostonly", "--kver", "6.1.0-1-amd64", "/boot/initrd.img-6.1.0-1-amd64")]),
     ],
 )  # fmt: skip
 def test_initramfs_is_built_only_where_the_image_brings_no_generic_one(changes: dict, expected: list) -> None:

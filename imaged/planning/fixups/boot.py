@@ -1,10 +1,10 @@
-"""What starts the node from its own disk: kernel command line, initramfs, GRUB for BIOS and for UEFI."""
+"""GRUB of Debian's family, and of all others that have grub-install: for BIOS and for UEFI."""
 
 import re
 
-from imaged.model.image import Kernel
 from imaged.model.plan import RunInTarget, Step, WriteFile
 from imaged.planning.fixups.target import Target
+from imaged.planning.platforms import efis
 
 # Kernel notation of a PC serial port: ttyS1,57600n8 (kernel's serial-console.rst).
 _UART = re.compile(r"ttyS(\d+)(?:,(\d+))?")
@@ -17,26 +17,23 @@ def kernel_command_line(target: Target) -> tuple[Step, ...]:
     The menu starts what its environment block names, so that a new kernel can be tried once and the old one stays the
     default; what somebody picks by hand does not become the default (info grub, "Simple configuration").
     """
+    if "update-grub" not in target.facts.commands:
+        return ()
     lines = ["# Written when the node was installed.", "GRUB_DISABLE_OS_PROBER=true"]
     lines += ["GRUB_DEFAULT=saved", "GRUB_SAVEDEFAULT=false"]
     if target.console:
         lines.append(f'GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX console=tty0 console={target.console}"')
-        if uart := _UART.match(target.console):
-            lines.append('GRUB_TERMINAL="console serial"')
-            lines.append(f'GRUB_SERIAL_COMMAND="serial --unit={uart[1]} --speed={uart[2] or 115200}"')
+    lines += grub_terminal(target)
     return (WriteFile(_DROP_IN, "\n".join(lines) + "\n", reason="the node's console"),)
 
 
-def initramfs(target: Target) -> tuple[Step, ...]:
-    """Kept when the image carries a generic one for every kernel; else the image's own tool builds it here.
-
-    A generic initramfs (MODULES=most) has every disk driver. A root on an array, encrypted or in a volume group needs
-    the node's own mdadm.conf, crypttab and programs in it.
-    """
-    generic = target.facts.initramfs_generic and all(kernel.initrd for kernel in target.facts.kernels)
-    if generic and not target.system.root_on:
+def grub_terminal(target: Target) -> tuple[str, ...]:
+    """GRUB's own menu on the node's serial console; it can drive PC serial ports only (info grub, serial)."""
+    uart = _UART.match(target.console)
+    if not uart:
         return ()
-    return tuple(_build(target, kernel) for kernel in target.facts.kernels)
+    port = f"serial --unit={uart[1]} --speed={uart[2] or 115200}"
+    return ('GRUB_TERMINAL="console serial"', f'GRUB_SERIAL_COMMAND="{port}"')
 
 
 def grub(target: Target) -> tuple[Step, ...]:
@@ -54,8 +51,9 @@ def grub(target: Target) -> tuple[Step, ...]:
     if target.system.uefi and target.system.esp:
         shim = ("--uefi-secure-boot", "--force-extra-removable") if target.facts.grub_signed else ("--removable",)
         directory = f"--efi-directory={target.system.esp.mount}"
-        argv = ("grub-install", "--target=x86_64-efi", directory, "--no-nvram", *shim)
-        steps.append(RunInTarget(argv, reason="boot loader for UEFI"))
+        for efi in efis(target.facts):
+            argv = ("grub-install", f"--target={efi.platform}", directory, "--no-nvram", *shim)
+            steps.append(RunInTarget(argv, reason="boot loader for UEFI"))
     steps.append(RunInTarget(("update-grub",), reason="menu with the node's own UUIDs"))
     return tuple(steps)
 
@@ -67,20 +65,6 @@ def remember_install_disk(target: Target) -> tuple[Step, ...]:
     """
     if "debconf-set-selections" not in target.facts.commands or not target.system.bios:
         return ()
-    names = ", ".join(_stable_name(target, disk) for disk in target.system.boot_disks)
+    names = ", ".join(target.stable_name(disk) for disk in target.system.boot_disks)
     answers = f"grub-pc grub-pc/install_devices multiselect {names}\n"
     return (RunInTarget(("debconf-set-selections",), stdin=answers, reason="upgrades write to the right disk"),)
-
-
-def _build(target: Target, kernel: Kernel) -> Step:
-    tools = {
-        "update-initramfs": ("update-initramfs", "-c" if not kernel.initrd else "-u", "-k", kernel.version),
-        "dracut": ("dracut", "--force", "--no-hostonly", "--kver", kernel.version),
-    }
-    argv = next(argv for name, argv in tools.items() if name in target.facts.commands)
-    return RunInTarget(argv, timeout=1800, reason="the image brings no generic initramfs for this kernel")
-
-
-def _stable_name(target: Target, path: str) -> str:
-    disk = next(disk for disk in target.inventory.disks if disk.path == path)
-    return f"/dev/disk/by-path/{disk.by_path}" if disk.by_path else path

@@ -1,41 +1,109 @@
 """What must hold before an install may be called a success: read back from the disk, not remembered."""
 
+import re
+
 from imaged.model.plan import CheckDevice, CheckFile, RunInTarget, Step
-from imaged.model.stack import Filesystem
+from imaged.planning.fixups.bls import entry_of
+from imaged.planning.fixups.efi import boot_uuid
 from imaged.planning.fixups.identity import SECRET_PATH
+from imaged.planning.fixups.loader import Loader, loader, menu_of
+from imaged.planning.fixups.systemd_boot import kernels_on_esp
 from imaged.planning.fixups.target import Target
+from imaged.planning.fixups.tool import initrd_of
 from imaged.planning.identity import machine_id
+from imaged.planning.platforms import chains, efis
+
+_UUID = re.compile(r"UUID=\"?([0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})")
 
 
 def checks(target: Target) -> tuple[Step, ...]:
-    """One step per promise that the fixups made."""
+    """One step per promise that the fixups made. Each says what a node would suffer from that breaks it."""
+    return (
+        *_devices(target),
+        *_identity(target),
+        *_kernels(target),
+        *_menu(target),
+        *_loaders(target),
+        *_fstab(target),
+    )
+
+
+def golden_uuids(target: Target) -> tuple[str, ...]:
+    """UUIDs that the golden client's fstab and command lines name, and that are none of the node's."""
+    texts = (text for path, text in sorted(target.facts.texts.items()) if path != "/etc/hosts")
+    said = dict.fromkeys(found for text in texts for found in _UUID.findall(text))
     system = target.system
-    steps: list[Step] = [CheckDevice(each.device, each.uuid) for each in (*system.filesystems, *system.spare)]
-    steps += [CheckDevice(each.device, each.uuid) for each in system.swaps]
-    steps += [
-        CheckFile("/etc/machine-id", "0444", machine_id(target.site, target.node.name)),
-        CheckFile("/etc/hostname", "0644", target.node.name),
-        CheckFile(SECRET_PATH, "0600"),
+    own = {each.uuid.lower() for each in (*system.filesystems, *system.spare)}
+    own |= {each.uuid.lower() for each in system.swaps} | {each.uuid.lower() for each in system.crypts}
+    return tuple(each for each in said if each.lower() not in own)
+
+
+def _devices(target: Target) -> list[Step]:
+    system = target.system
+    reason = "fstab and the boot loader name it by this UUID"
+    each_fs = [CheckDevice(each.device, each.uuid, reason) for each in (*system.filesystems, *system.spare)]
+    return [*each_fs, *(CheckDevice(each.device, each.uuid, reason) for each in system.swaps if not each.file)]
+
+
+def _identity(target: Target) -> list[Step]:
+    name = target.node.name
+    own = machine_id(target.site, name)
+    steps: list[Step] = [
+        CheckFile("/etc/machine-id", "0444", own, reason="DHCP and journals would take the node for another"),
+        CheckFile("/etc/hostname", "0644", name, reason="the node would go by the golden client's name"),
+        CheckFile(SECRET_PATH, "0600", reason="the node could not report that it is up"),
     ]
     if "ssh-keygen" in target.facts.commands:
-        steps.append(CheckFile("/etc/ssh/ssh_host_ed25519_key", "0600"))
+        reason = "sshd would not start, or not with a key of the node's own"
+        steps.append(CheckFile("/etc/ssh/ssh_host_ed25519_key", "0600", reason=reason))
+    return steps
+
+
+def _kernels(target: Target) -> list[Step]:
+    steps: list[Step] = []
     for kernel in target.facts.kernels:
-        steps += [CheckFile(kernel.image), CheckFile(kernel.initrd or initrd_beside(kernel.image))]
-    steps.append(CheckFile("/boot/grub/grub.cfg", contains=_boot_uuid(target)))
-    if target.system.bios:
-        steps.append(CheckFile("/boot/grub/i386-pc/core.img"))
-    if target.system.uefi and target.system.esp:
-        steps.append(CheckFile(f"{target.system.esp.mount}/EFI/BOOT/BOOTX64.EFI"))
-    if "findmnt" in target.facts.commands:
-        steps.append(RunInTarget(("findmnt", "--verify", "--tab-file", "/etc/fstab"), reason="fstab is sound"))
-    return tuple(steps)
+        steps.append(CheckFile(kernel.image, reason="the menu names this kernel"))
+        steps.append(CheckFile(initrd_of(kernel, target.facts), reason="the kernel would not find its root"))
+    return steps
 
 
-def _boot_uuid(target: Target) -> str:
-    holder = target.system.at("/boot")
-    return holder.uuid if holder and holder.fs is not Filesystem.VFAT else target.system.root.uuid
+def _menu(target: Target) -> list[Step]:
+    """The node's own UUID in it, and none of the golden client's."""
+    steps: list[Step] = []
+    golden = golden_uuids(target)
+    system = target.system
+    if menu := menu_of(target):
+        reason = "the boot loader would look for the golden client's disk"
+        steps.append(CheckFile(menu, contains=boot_uuid(target), lacks=golden, reason=reason))
+    own = f"root=UUID={system.root.uuid}"
+    if loader(target.facts) is Loader.GRUB2 or kernels_on_esp(target):
+        for kernel in target.facts.kernels:
+            if path := entry_of(target, kernel.version):
+                reason = "the kernel would look for the golden client's root"
+                steps.append(CheckFile(path, contains=own, lacks=golden, reason=reason))
+    if "/boot/extlinux/extlinux.conf" in target.facts.texts:
+        steps.append(CheckFile("/boot/extlinux/extlinux.conf", contains=own, reason="it would not find its root"))
+    return steps
 
 
-def initrd_beside(image: str) -> str:
-    """Where an initramfs is made for a kernel that the image has none for."""
-    return image.replace("vmlinuz-", "initrd.img-")
+def _loaders(target: Target) -> list[Step]:
+    system, esp = target.system, target.system.esp
+    steps: list[Step] = []
+    if system.bios and (menu := menu_of(target)):
+        core = f"{menu.rpartition('/')[0]}/i386-pc/core.img"
+        steps.append(CheckFile(core, reason="nothing would start by BIOS"))
+    if system.uefi and esp:
+        for efi in efis(target.facts) if system.boot.removable_path else ():
+            reason = "the firmware looks there when it has lost its entries"
+            steps.append(CheckFile(f"{esp.mount}/EFI/BOOT/{efi.removable}", reason=reason))
+        for chain in chains(target.facts):
+            stub = f"{esp.mount}/EFI/{chain.vendor}/grub.cfg"
+            steps.append(CheckFile(stub, contains=boot_uuid(target), reason="GRUB would stop at its own prompt"))
+    return steps
+
+
+def _fstab(target: Target) -> list[Step]:
+    root = CheckFile("/etc/fstab", contains=target.system.root.uuid, reason="the node would not mount its disks")
+    if "findmnt" not in target.facts.commands:
+        return [root]
+    return [root, RunInTarget(("findmnt", "--verify", "--tab-file", "/etc/fstab"), reason="fstab is sound")]

@@ -8,7 +8,12 @@ image's only as long as nothing else was done.
 from collections.abc import Callable
 
 from imaged.model.plan import Step
-from imaged.planning.fixups.boot import grub, initramfs, kernel_command_line, remember_install_disk
+from imaged.planning.fixups.bls import boot_entries_files
+from imaged.planning.fixups.boot import kernel_command_line, remember_install_disk
+from imaged.planning.fixups.boot_entries import boot_entries
+from imaged.planning.fixups.command_line import default_grub, kernel_cmdline, kernelopts, loader_type
+from imaged.planning.fixups.console import console_getty
+from imaged.planning.fixups.extlinux import extlinux_conf
 from imaged.planning.fixups.first_boot import report_up
 from imaged.planning.fixups.identity import (
     hostname,
@@ -18,6 +23,9 @@ from imaged.planning.fixups.identity import (
     server_address,
     ssh_host_keys,
 )
+from imaged.planning.fixups.initramfs import crash_dump, initramfs, initramfs_conf
+from imaged.planning.fixups.loader import boot_loader
+from imaged.planning.fixups.multipath import multipath
 from imaged.planning.fixups.network import network
 from imaged.planning.fixups.network_golden import golden_network
 from imaged.planning.fixups.quarantine import quarantine, quarantine_again
@@ -26,6 +34,18 @@ from imaged.planning.fixups.storage import fstab, resume
 from imaged.planning.fixups.target import Target
 
 Fixup = Callable[[Target], tuple[Step, ...]]
+
+# Every file that a kernel's command line comes from, and what the initramfs is built by: all say the same.
+COMMAND_LINE: tuple[Fixup, ...] = (
+    default_grub,
+    kernel_command_line,
+    kernel_cmdline,
+    kernelopts,
+    loader_type,
+    extlinux_conf,
+    boot_entries_files,
+    initramfs_conf,
+)
 
 FIXUPS: tuple[Fixup, ...] = (
     merge_bases,
@@ -37,8 +57,11 @@ FIXUPS: tuple[Fixup, ...] = (
     crypttab,
     mdadm_conf,
     lvm_devices,
+    multipath,
+    crash_dump,
     resume,
-    kernel_command_line,
+    *COMMAND_LINE,
+    console_getty,
     network,
     ssh_host_keys,
     node_secret,
@@ -57,14 +80,18 @@ UPDATE_FIXUPS: tuple[Fixup, ...] = (
     mdadm_conf,
     lvm_devices,
     resume,
-    kernel_command_line,
+    *COMMAND_LINE,
+    console_getty,
     network,
     ssh_host_keys,
     server_address,
     report_up,
 )
 
-BOOTLOADER: tuple[Fixup, ...] = (initramfs, remember_install_disk, grub)
+BOOTLOADER: tuple[Fixup, ...] = (initramfs, remember_install_disk, boot_loader)
+
+# After the copies of the ESP: entries may name them.
+FIRMWARE: tuple[Fixup, ...] = (boot_entries,)
 
 
 def apply(fixups: tuple[Fixup, ...], target: Target) -> tuple[Step, ...]:

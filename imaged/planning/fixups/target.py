@@ -34,6 +34,11 @@ class Target:
         """The serial console in the kernel's notation: the node's own, else the layout's, else none."""
         return self.node.console or self.system.boot.console
 
+    def stable_name(self, path: str) -> str:
+        """A disk of the inventory by where it is plugged in: its name in /dev is good for one boot only."""
+        disk = next(disk for disk in self.inventory.disks if disk.path == path)
+        return f"/dev/disk/by-path/{disk.by_path}" if disk.by_path else path
+
     @property
     def starts_by_uefi(self) -> bool:
         """Whether this machine itself, now, runs UEFI firmware."""

@@ -1,0 +1,39 @@
+"""systemd-boot: the loader onto the ESP, and kernels where it can read them."""
+
+from imaged.model.plan import RemovePath, RunInTarget, Step
+from imaged.planning.fixups.target import Target
+from imaged.planning.fixups.tool import Tool, initrd_of, tool
+
+
+def systemd_boot(target: Target) -> tuple[Step, ...]:
+    """bootctl(1) writes the vendor's and the removable path. Kernels that the loader cannot read are brought to it by
+    kernel-install(8), which takes its command line from /etc/kernel/cmdline."""
+    esp = target.system.esp
+    if esp is None:
+        return ()
+    seed = RemovePath(f"{esp.mount}/loader/random-seed", "the golden client's seed: nodes would share it")
+    install = ("bootctl", "--no-variables", f"--esp-path={esp.mount}", "install")
+    return (seed, RunInTarget(install, reason="boot loader for UEFI"), *_kernels(target))
+
+
+def kernels_on_esp(target: Target) -> bool:
+    """Whether /boot itself is a filesystem that firmware reads: entries then name the kernels where they lie."""
+    holder = target.system.at("/boot")
+    return holder is not None and holder.fs.value == "vfat"
+
+
+def _kernels(target: Target) -> tuple[Step, ...]:
+    facts = target.facts
+    unified = any("/EFI/Linux/" in path for path in facts.files)
+    if (kernels_on_esp(target) and not unified) or "kernel-install" not in facts.commands:
+        return ()
+    if unified and tool(facts) is Tool.MKINITCPIO:
+        return ()  # mkinitcpio's presets have made them, with the node's command line in them
+    return tuple(
+        RunInTarget(
+            ("kernel-install", "add", each.version, each.image, initrd_of(each, facts)),
+            timeout=1800,
+            reason="systemd-boot reads kernels from the ESP only",
+        )
+        for each in facts.kernels
+    )
