@@ -7,6 +7,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+from imaged.cli import autoinstall as install
 from imaged.cli import plain, reach
 from imaged.cli.context import Context
 from imaged.model.codec import to_plain
@@ -35,13 +36,19 @@ _SHOWN = 20  # paths of each kind, without --all
 @click.option("--plain", "agentless", is_flag=True, help="For nodes without our agent or Python: a shell and rsync.")
 @click.option("--canary", "canaries", type=click.IntRange(0), default=0, help="So many nodes go first, alone.")
 @click.option("--max-failures", default="", metavar="N|N%", help="Begin no more nodes once more than these failed.")
+@click.option(
+    "--autoinstall", is_flag=True, help="Install them anew instead: they leave for the installer. Needs --yes."
+)
+@click.option("--by", type=click.Choice(("auto", "kexec", "menu")), default="auto", help="With --autoinstall: how.")
+@click.option("--static", is_flag=True, help="With --autoinstall: the node keeps its address, without DHCP.")
 @click.option("--all", "everything", is_flag=True, help="With --dry-run: every path, not the first of each kind.")
 @click.option("--json", "as_json", is_flag=True, help="Everything, for programs.")
 @reach.options
 @click.pass_obj
 def command(
-    context: Context, /, nodes: tuple[str, ...], everything: bool, as_json: bool, agentless: bool, **given: Any
-) -> None:
+    context: Context, /, nodes: tuple[str, ...], everything: bool, as_json: bool, agentless: bool,
+    autoinstall: bool, by: str, static: bool, **given: Any,
+) -> None:  # fmt: skip
     """Bring NODES (node01, node[01-64], ...) into step with the version that their image's channel means now.
 
     Each node compares its own tree with the version's manifest and fetches exactly what differs. What makes a node
@@ -62,8 +69,15 @@ def command(
         if not as_json and not given["dry_run"]:
             console.print(f"{answer.node}: {said(heard[-1])}", markup=False, soft_wrap=True)
 
+    if autoinstall:
+        install.check(wanted, confirmed=given["yes"])
     with reach.ssh_config(engine, wanted, how) as config:
-        if agentless:
+        if autoinstall:
+            command = install.line(by, static=static)
+            for each in install.autoinstall(Nodes(engine), wanted, rollout, command, config, how.timeout):
+                said_so = each.fault or "leaves for the installer; `imaged lsnode` shows how it goes"
+                console.print(f"{each.node}: {said_so}", markup=False, soft_wrap=True)
+        elif agentless:
             console.print(NOT_DONE, markup=False)
             plain.Updating(context, plain.wish(context, given), given["version"]).run(
                 rollout, config, how.timeout, hear

@@ -88,6 +88,11 @@ class NodeApi:
         """A boot token in, the keys of those who may come in by ssh out."""
         return self._answer(request, self._provisioning.rescue(_body(request, Rescue)))
 
+    @app.route("/v1/reinstall", methods=["GET"])
+    async def reinstall(self, request: Request) -> str:
+        """Kernel, ramdisk and arguments with which a running node starts its own install."""
+        return self._answer(request, await deferToThread(self._provisioning.reinstall, _secret(request)))
+
     @app.route("/v1/plan", methods=["POST"])
     def plan(self, request: Request) -> str:
         """Inventory in, plan out."""

@@ -1,5 +1,6 @@
 """What the server does for a node on its way to ready, without HTTP: stores asked, planning called, results stored."""
 
+import hashlib
 from collections.abc import Callable, Collection
 from pathlib import Path
 
@@ -23,9 +24,11 @@ from imaged.model.report import (
     Claimed,
     MediumBoot,
     PlanAnswer,
+    Reinstall,
     Report,
     Rescue,
     Rescued,
+    Served,
     Status,
 )
 from imaged.model.settings import Settings
@@ -147,6 +150,28 @@ class Provisioning:
             hint = f"Take the medium out; or, to install it: imaged boot {node.name} install."
             raise Conflict(f"{node.name} is not to be installed", hint=hint)
         return BootToken(node.name, self._mint(node))
+
+    def reinstall(self, secret: str) -> Reinstall:
+        """What a running node needs to start its own install. Reads the ramdisk: call it in a thread.
+
+        Raises Denied, and Conflict for a node that nobody wants installed.
+        """
+        node = self.nodes.get(self._tokens.holder(secret))
+        if node.action is not BootAction.INSTALL:
+            hint = f"On the server: imaged updateclient {node.name} --autoinstall --yes."
+            raise Conflict(f"{node.name} is not to be installed", hint=hint)
+        arch = self.images.resolve(node.image).facts.arch
+
+        def served(name: str) -> Served:
+            path = self._state.boot / RAMDISK_DIR / arch / name
+            try:
+                with path.open("rb") as file:
+                    return Served(f"/boot/{RAMDISK_DIR}/{arch}/{name}", hashlib.file_digest(file, "sha256").hexdigest())
+            except OSError:
+                raise NotFound("no boot ramdisk", where=str(path), hint="`imaged mkramdisk` makes one.") from None
+
+        arguments = install_arguments(self._settings.base_url, self._mint(node), node.console)
+        return Reinstall(served("vmlinuz"), served("initrd.img"), arguments)
 
     def rescue(self, asked: Rescue) -> Rescued:
         """Whose keys open a machine that was started for rescue. Nothing about its node changes. Raises Denied."""

@@ -72,6 +72,23 @@ class BootToken:
 
 
 @frozen
+class Served:
+    """A file by HTTP: ``path`` from the server's root, ``sha256`` in hex."""
+
+    path: str
+    sha256: str
+
+
+@frozen
+class Reinstall:
+    """What starts the installer on a node that runs, without a network boot. ``arguments`` are the kernel's."""
+
+    kernel: Served
+    ramdisk: Served
+    arguments: str
+
+
+@frozen
 class Rescue:
     """Asks for the keys that open a machine in rescue; ``token`` of a boot script or of a medium."""
 

@@ -8,7 +8,7 @@ import platform
 import sys
 from typing import IO, Callable, ContextManager, Iterator, List, Optional, TextIO
 
-from installer.node import client, verify
+from installer.node import client, reinstall, verify
 from installer.node.errors import DONE, FAILED, BadUsage, Failed
 from installer.node.update import Options
 
@@ -26,7 +26,7 @@ def _main(argv: Optional[List[str]]) -> int:
         wanted = _parser().parse_args(argv)
         if not hasattr(wanted, "run"):
             raise BadUsage(
-                "which verb?", hint="imaged updateclient, imaged verify or imaged promote; --help says more."
+                "which verb?", hint="imaged updateclient, verify, promote or reinstall; --help says more."
             )
         if os.geteuid() != 0:
             raise Failed("only root can compare and change a whole system", hint="Run it with sudo.")
@@ -89,6 +89,12 @@ def _parser() -> argparse.ArgumentParser:
     verb = verbs.add_parser("promote", help="the kernel that runs is healthy: make it the default")
     verb.set_defaults(run=_promote)
     _common(verb)
+    verb = verbs.add_parser("reinstall", help="leave this system for the installer; wipes what its layout says")
+    verb.set_defaults(run=_reinstall)
+    verb.add_argument("--by", choices=("auto", "kexec", "menu"), default="auto", help="kexec, or one entry of GRUB's")
+    verb.add_argument("--static", action="store_true", help="with the address that this node has now, without DHCP")
+    verb.add_argument("--yes", action="store_true", help="without it, nothing is done")
+    _common(verb)
     return parser
 
 
@@ -133,6 +139,10 @@ def _verify(wanted: argparse.Namespace) -> int:
 
 def _promote(wanted: argparse.Namespace) -> int:
     return client.promote(_root(wanted), _kernel(wanted))
+
+
+def _reinstall(wanted: argparse.Namespace) -> int:
+    return reinstall.reinstall(_root(wanted), wanted.by, wanted.static, wanted.yes, lambda line: None)
 
 
 def _root(wanted: argparse.Namespace) -> str:

@@ -73,6 +73,30 @@ class Server(object):
         """What is not as it should be. Raises NoServer, Failed."""
         self._tell("/v1/drift", body, _PAUSES)
 
+    def reinstall(self) -> Dict[str, Any]:
+        """What starts the installer on this node: {"kernel": {"path", "sha256"}, "ramdisk": ..., "arguments"}.
+
+        Raises NoServer, Failed.
+        """
+        answer = self._whole("/v1/reinstall")
+        try:
+            found = json.loads((answer or b"").decode("utf-8"))
+            for part in ("kernel", "ramdisk"):
+                if not all(isinstance(found[part][key], str) for key in ("path", "sha256")):
+                    raise ValueError(part)
+            if not isinstance(found["arguments"], str):
+                raise ValueError("arguments")
+        except (ValueError, KeyError, TypeError) as error:
+            raise NoServer("answers in another way than imaged does: {}".format(error), where=self.url) from None
+        result: Dict[str, Any] = found
+        return result
+
+    def blocks(self, path: str) -> Iterator[bytes]:
+        """A large file, block by block. Raises NoServer, Failed."""
+        with self._ask(path) as answer:
+            for block in _blocks(answer, False):
+                yield block
+
     @contextlib.contextmanager
     def _download(self, path: str) -> Iterator[Download]:
         with self._ask(path, headers={"Accept-Encoding": "gzip"}) as answer:

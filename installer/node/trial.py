@@ -53,11 +53,11 @@ def restart(how: str, kernel: Optional[Dict[str, str]], has_systemd: bool, has_k
         return []
     if how == "kexec" and has_kexec and kernel is not None:
         load = ("kexec", "--load", kernel["image"], "--initrd=" + kernel["initrd"], "--reuse-cmdline")
-        return [load, _soon(("systemctl", "kexec") if has_systemd else ("kexec", "--exec"), has_systemd)]
-    return [_soon(("systemctl", "reboot") if has_systemd else ("reboot",), has_systemd)]
+        return [load, soon(("systemctl", "kexec") if has_systemd else ("kexec", "--exec"), has_systemd)]
+    return [soon(("systemctl", "reboot") if has_systemd else ("reboot",), has_systemd)]
 
 
-def _soon(argv: Tuple[str, ...], has_systemd: bool) -> Tuple[str, ...]:
+def soon(argv: Tuple[str, ...], has_systemd: bool) -> Tuple[str, ...]:
     """Some seconds from now. A timer of systemd's, because it ends what a unit or a login leaves behind."""
     if has_systemd:
         return ("systemd-run", "--on-active={}".format(_DELAY), "--timer-property=AccuracySec=100ms") + argv

@@ -1,5 +1,6 @@
 """Boot media, rescue and wishes at the server: whose machine it is, what is refused, and what changes."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -152,3 +153,24 @@ def test_secure_boot_is_known_once_the_agent_was_there(server):
     server.answer_plan("n1", MACHINE)
     assert server.nodes.get("n1").secure_boot is False
     assert server.nodes.find(MAC).secure_boot is False
+
+
+def test_a_running_node_gets_the_installer_only_while_it_is_to_be_installed(server, tmp_path):
+    ramdisk = tmp_path / "boot/ramdisk/x86_64"
+    ramdisk.mkdir(parents=True)
+    token = server.boot_script(MAC, "").partition("imaged.token=")[2].split()[0]
+    server.claim(Claim(token, "secret"))
+    with pytest.raises(NotFound, match="no boot ramdisk"):
+        server.reinstall("secret")
+    for name in ("vmlinuz", "initrd.img"):
+        (ramdisk / name).write_bytes(b"x")
+    found = server.reinstall("secret")
+    assert found.ramdisk.path == "/boot/ramdisk/x86_64/initrd.img"
+    assert found.kernel.sha256 == hashlib.sha256(b"x").hexdigest()
+    again = found.arguments.partition("imaged.token=")[2].split()[0]
+    server.nodes.set_action(["n1"], BootAction.LOCAL)
+    with pytest.raises(Conflict, match="not to be installed"):
+        server.reinstall("secret")
+    with pytest.raises(Denied):
+        server.reinstall("guess")
+    assert server.claim(Claim(again, "new")).node == "n1"
