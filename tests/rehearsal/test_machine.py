@@ -1,5 +1,7 @@
 """The disk option, machines' identities, and QEMU's command line, as tables."""
 
+from typing import Any
+
 import pytest
 from attrs import evolve
 from hypothesis import given
@@ -15,6 +17,7 @@ from imaged.rehearsal.machine import (
     DiskOption,
     MachineSpec,
     NicModel,
+    Way,
     argv,
     identity,
 )
@@ -96,6 +99,19 @@ WHO = identity("node01", 1)
 NO_TCG = evolve(WHERE, accel=Accel.KVM)
 
 
+@pytest.mark.parametrize(
+    ("given", "what"),
+    [
+        ({"way": Way.HTTP}, "a BIOS knows neither"),
+        ({"secure_boot": True}, "a BIOS knows neither"),
+        ({"firmware": Firmware.UEFI, "way": Way.HTTP, "nics": (NicModel.E1000,)}, "OVMF drives virtio only"),
+    ],
+)
+def test_machines_that_there_are_not(given: dict[str, Any], what: str) -> None:
+    with pytest.raises(BadInput, match=what):
+        MachineSpec(**given)
+
+
 def one_disk(text: str) -> MachineSpec:
     return MachineSpec(disks=(DiskOption.parse(text),))
 
@@ -105,6 +121,8 @@ def uefi(*nics: NicModel) -> MachineSpec:
 
 
 MAC = str(WHO.macs[0])
+MEDIUM = evolve(WHERE, medium="/s/m.iso")
+SECURE = evolve(uefi(), secure_boot=True)
 DISK_END = f"drive=disk0,serial={WHO.serial}-0,logical_block_size=512,physical_block_size=512,bootindex=2"
 CONTAINS = [
     (SPEC, WHERE, ("-accel", "tcg,thread=multi")),
@@ -122,6 +140,12 @@ CONTAINS = [
     (one_disk("nvme,8G"), WHERE, ("-device", f"nvme,{DISK_END}")),
     (one_disk("scsi,8G"), WHERE, ("-device", "virtio-scsi-pci,id=scsi")),
     (one_disk("scsi,8G"), WHERE, ("-device", f"scsi-hd,bus=scsi.0,{DISK_END}")),
+    (MachineSpec(way=Way.CD), MEDIUM, ("-device", f"virtio-net-pci,netdev=net0,mac={MAC},romfile=")),
+    (MachineSpec(way=Way.CD), MEDIUM, ("-drive", "if=none,id=medium,file=/s/m.iso,format=raw,readonly=on")),
+    (MachineSpec(way=Way.CD), MEDIUM, ("-device", "scsi-cd,bus=cd.0,drive=medium,bootindex=3")),
+    (MachineSpec(way=Way.USB), MEDIUM, ("-device", "usb-storage,bus=stick.0,drive=medium,bootindex=3")),
+    (SECURE, WHERE, ("-machine", "q35,smm=on", "-global", "driver=cfi.pflash01,property=secure,value=on")),
+    (evolve(uefi(), way=Way.HTTP), WHERE, ("-fw_cfg", "name=opt/org.tianocore/IPv4PXESupport,string=n")),
     (one_disk("usb,8G"), WHERE, ("-device", "qemu-xhci,id=usb")),
     (one_disk("usb,8G"), WHERE, ("-device", f"usb-storage,bus=usb.0,{DISK_END}")),
     (
