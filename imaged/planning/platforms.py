@@ -52,7 +52,7 @@ def platforms(facts: ImageFacts) -> tuple[str, ...]:
     found = set(facts.grub_platforms)
     found.update(each.efi.platform for each in chains(facts))
     if "bootctl" in facts.commands:
-        known = EFI.get(facts.arch, ())
+        known = EFI.get(facts.arch, ())[:1]  # bootctl installs its own processor's loader only
         found.update(each.platform for each in known if SYSTEMD_BOOT.format(each.suffix) in facts.files)
     return tuple(sorted(found))
 

@@ -162,3 +162,35 @@ CONF = "etc/initramfs-tools/initramfs.conf"
 )
 def test_generic_initramfs(tmp_path: Path, files: dict[str, str | bytes], generic: bool) -> None:
     assert facts_of(tmp_path, files).initramfs_generic == generic
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"usr/lib/modules/6.11.6-arch1-1/vmlinuz": "k", "usr/lib/modules/6.11.6-arch1-1/pkgbase": "linux\n",
+          "boot/vmlinuz-linux": "k", "boot/initramfs-linux.img": "i"},
+         Kernel("6.11.6-arch1-1", "/boot/vmlinuz-linux", "/boot/initramfs-linux.img")),
+        ({"usr/lib/modules/6.11.6-arch1-1/vmlinuz": "k", "usr/lib/modules/6.11.6-arch1-1/pkgbase": "linux\n"},
+         Kernel("6.11.6-arch1-1", "/usr/lib/modules/6.11.6-arch1-1/vmlinuz", "")),
+        ({"lib/modules/6.6.58-0-lts/modules.dep": "", "boot/vmlinuz-lts": "k", "boot/initramfs-lts": "i",
+          "etc/mkinitfs/mkinitfs.conf": "features=base"},
+         Kernel("6.6.58-0-lts", "/boot/vmlinuz-lts", "/boot/initramfs-lts")),
+        ({"usr/lib/modules/5.14.0-503.el9/modules.dep": "", "boot/vmlinuz-5.14.0-503.el9": "k",
+          "boot/initramfs-5.14.0-503.el9.img": "i", "boot/initramfs-5.14.0-503.el9kdump.img": "i"},
+         Kernel("5.14.0-503.el9", "/boot/vmlinuz-5.14.0-503.el9", "/boot/initramfs-5.14.0-503.el9.img")),
+    ],
+    ids=["arch", "arch without /boot", "alpine", "rocky"],
+)  # fmt: skip
+def test_kernels_that_have_no_version_in_their_name(tmp_path: Path, files: dict, expected: Kernel) -> None:
+    assert facts_of(tmp_path, files).kernels == (expected,)
+
+
+def test_names_that_an_image_chooses_itself(tmp_path: Path) -> None:
+    entry = "boot/loader/entries/0123-5.14.conf"
+    facts = facts_of(
+        tmp_path,
+        {"boot/efi/EFI/rocky/grubx64.efi": "g", entry: "title x\n", "etc/default/grub.d/50-cloud.cfg": "A=1\n"},
+        {"etc/default/grub": "../../nowhere"},
+    )
+    assert {"/boot/efi/EFI/rocky/grubx64.efi", f"/{entry}"} <= set(facts.files)
+    assert facts.texts == {f"/{entry}": "title x\n", "/etc/default/grub.d/50-cloud.cfg": "A=1\n"}

@@ -4,7 +4,7 @@ import re
 
 from imaged.model.plan import RunInTarget, Step, WriteFile
 from imaged.planning.fixups.target import Target
-from imaged.planning.fixups.words import console, devices, kept, root, whole
+from imaged.planning.fixups.words import console, devices, kept, mkinitfs_modules, root, whole
 
 MENU = "/boot/extlinux/extlinux.conf"
 _UPDATE = "/etc/update-extlinux.conf"
@@ -45,13 +45,12 @@ def _appended(text: str, target: Target) -> str:
 
 
 def _update_extlinux(text: str, target: Target) -> str:
-    """``root=`` has a line of its own; mkinitfs loads the modules named before it looks for the root."""
+    """``root=`` and the modules have lines of their own."""
     said = dict(re.findall(r"(?m)^(\w+)=[\"']?([^\"'\n]*)", text))
-    modules = [each for each in said.get("modules", "").split(",") if each]
     options = (*kept(said.get("default_kernel_opts", ""), target), *root(target)[1:], *devices(target))
     values = {
         "root": f"UUID={target.system.root.uuid}",
-        "modules": ",".join(dict.fromkeys((*modules, "nvme", "virtio_blk", target.system.root.fs.value))),
+        "modules": mkinitfs_modules(said.get("modules", ""), target),
         "default_kernel_opts": f'"{" ".join(dict.fromkeys((*options, *console(target))))}"',
     }
     lines = [line for line in text.splitlines() if line.partition("=")[0] not in values]

@@ -19,6 +19,8 @@ _GOLDEN = (
     ("/etc/lvm/devices/*", "disk ids of the golden client: its volume groups stay invisible elsewhere"),
     ("/boot/grub/device.map", "disk names of the golden client"),
     ("/boot/grub/grubenv", "boot state of the golden client"),
+    ("/boot/grub2/device.map", "disk names of the golden client"),
+    ("/boot/grub2/grubenv", "boot state of the golden client"),
 )
 
 

@@ -30,7 +30,22 @@ def kept(line: str, target: Target, *, consoles: bool = False) -> tuple[str, ...
     unless ``consoles`` keeps them."""
     stay = (word for word in split(line) if not _is_golden(word))
     said = (word for word in stay if consoles or not (target.console and word.startswith("console=")))
-    return tuple(_CRASHKERNEL if word == "crashkernel=auto" and _knows_no_auto(target.facts) else word for word in said)
+    return tuple(_today(word, target) for word in said)
+
+
+def _today(word: str, target: Target) -> str:
+    """A word that stays, in the terms of this image's kernel and of this machine."""
+    if word == "crashkernel=auto" and _knows_no_auto(target.facts):
+        return _CRASHKERNEL
+    if word.startswith("modules=") and tool(target.facts) is Tool.MKINITFS:
+        return f"modules={mkinitfs_modules(word.removeprefix('modules='), target)}"
+    return word
+
+
+def mkinitfs_modules(said: str, target: Target) -> str:
+    """mkinitfs-init loads these before it looks for the root, and no others."""
+    more = ("nvme", "virtio_blk", target.system.root.fs.value)
+    return ",".join(dict.fromkeys((*(each for each in said.split(",") if each), *more)))
 
 
 def devices(target: Target) -> tuple[str, ...]:
