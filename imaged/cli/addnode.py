@@ -1,10 +1,12 @@
 """``imaged addnode``: define a node."""
 
 from ipaddress import IPv4Address, ip_network
+from typing import Any
 from uuid import UUID
 
 import click
 
+from imaged.cli import hosting
 from imaged.cli.context import Context
 from imaged.model.errors import BadInput
 from imaged.model.names import ImageRef, node_name
@@ -14,6 +16,7 @@ from imaged.model.settings import Settings
 from imaged.store import layouts
 from imaged.store.database import open_database
 from imaged.store.groups import Groups
+from imaged.store.hosts import Hosts
 from imaged.store.images import Images
 from imaged.store.nodes import Nodes
 
@@ -34,9 +37,11 @@ from imaged.store.nodes import Nodes
     help="What its next network boot does.",
 )
 @click.option("--group", "groups", multiple=True, help="A group it is in; repeat for more.")
+@hosting.options
 @click.pass_obj
 def command(
     context: Context,
+    /,
     name: str,
     macs: tuple[str, ...],
     image: str,
@@ -46,6 +51,7 @@ def command(
     console: str,
     action: str,
     groups: tuple[str, ...],
+    **said: Any,
 ) -> None:
     """Define node NAME; its next network boot installs it (--action local: leaves it alone)."""
     node = Node(
@@ -58,6 +64,7 @@ def command(
         console=_console(console),
         action=BootAction(action),
     )
+    host = hosting.host(**said)
     Images(context.state.images).resolve(node.image)
     layouts.find(context.state.layouts, node.layout)
     engine = open_database(context.state.database)
@@ -66,6 +73,7 @@ def command(
         memberships.get(group)  # all of them exist, or there is no node
     Nodes(engine).add(node)
     memberships.put(node.name, groups)
+    Hosts(engine).put_node(node.name, host)
     click.echo(f"{node.name}: {node.image}, next network boot: {node.action.value}")
 
 

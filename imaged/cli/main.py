@@ -34,6 +34,7 @@ VERBS = {
     "serve": "Run the daemon: DHCP, TFTP, HTTP and rsync.",
     "addnode": "Define a node.",
     "lsnode": "List nodes and discovered machines.",
+    "sethost": "Say how the own system of nodes shall be set up: network, identity, time zone.",
     "rmnode": "Forget nodes.",
     "lskey": "List the keys of a node's encrypted devices.",
     "addgroup": "Define a group of nodes.",

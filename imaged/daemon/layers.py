@@ -14,6 +14,7 @@ from imaged.planning import protect, scripts
 from imaged.planning.install import Site
 from imaged.planning.update import Layers
 from imaged.store.groups import Groups
+from imaged.store.hosts import Hosts
 from imaged.store.images import Images
 from imaged.store.overrides import Overrides, Rendered
 from imaged.store.tree import Tree
@@ -26,16 +27,19 @@ class SiteLayers:
 
     _log = Logger()
 
-    def __init__(self, overrides: Overrides, groups: Groups, images: Images, site_of: Callable[[Node], Site]) -> None:
+    def __init__(
+        self, overrides: Overrides, groups: Groups, hosts: Hosts, images: Images, site_of: Callable[[Node], Site]
+    ) -> None:
         self._overrides = overrides
         self._groups = groups
+        self._hosts = hosts
         self._images = images
         self._site_of = site_of
 
     def generation(self, node: str, image: str) -> object:
         """Equal as long as nothing of this node has changed; see ``Overrides.generation``."""
         groups = self._groups.of(node)
-        return groups, self._overrides.generation(node, image, groups)
+        return groups, self._hosts.said(node, groups), self._overrides.generation(node, image, groups)
 
     def layers(self, node: Node, version: Version) -> Layers:
         """What lies over ``version`` on ``node``. Raises ImagedError naming the file that is wrong."""

@@ -44,6 +44,7 @@ from imaged.store import layouts
 from imaged.store.database import open_database
 from imaged.store.deltas import Deltas
 from imaged.store.groups import Groups
+from imaged.store.hosts import Hosts
 from imaged.store.images import Images
 from imaged.store.keys import Keys
 from imaged.store.media import Media
@@ -73,8 +74,9 @@ class Provisioning:
         self._keys = Keys(self.engine)
         self._templates = Templates(self._state.root / SCRIPTS_DIR)
         self._site = site_uuid(self.engine)
+        self._groups, self._hosts = Groups(self.engine), Hosts(self.engine)
         self.overrides = Overrides(self._state, in_use=self._is_fetching)
-        self._layers = SiteLayers(self.overrides, Groups(self.engine), self.images, self._site_of)
+        self._layers = SiteLayers(self.overrides, self._groups, self._hosts, self.images, self._site_of)
         self.updates = Updates(
             self.nodes,
             self.images,
@@ -285,4 +287,5 @@ class Provisioning:
         own = next((each for each in subnets if node.address and node.address in each.network), None)
         subnet = own or next(iter(subnets), None)
         dns = tuple(str(server) for server in subnet.dns) if subnet else ()
-        return Site(self._site, self._settings.base_url, dns, subnet.domain if subnet else "")
+        host = self._hosts.of(node.name, self._groups.of(node.name))
+        return Site(self._site, self._settings.base_url, dns, subnet.domain if subnet else "", host)

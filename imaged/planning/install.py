@@ -7,6 +7,7 @@ from attrs import frozen
 
 from imaged.model.codec import to_json
 from imaged.model.hardware import Inventory
+from imaged.model.host import Host
 from imaged.model.image import Version
 from imaged.model.layout import Layout
 from imaged.model.node import Node
@@ -33,12 +34,14 @@ from imaged.planning.storage import Filled, Storage, storage
 
 @frozen
 class Site:
-    """What the server itself adds: its own random UUID, its base URL, and what its subnet tells nodes."""
+    """What the server itself adds: its own random UUID, its base URL, what its subnet tells nodes, and what was said of
+    the node's own system."""
 
     uuid: UUID
     server: str
     dns: tuple[str, ...] = ()
     domain: str = ""
+    host: Host = Host()
 
 
 def plan(node: Node, version: Version, layout: Layout, inventory: Inventory, site: Site) -> InstallPlan:
@@ -68,7 +71,7 @@ def plan_with_system(
 
 def target_of(node: Node, version: Version, system: System, inventory: Inventory, site: Site) -> Target:
     """What fixups may know, at an install and at each update after it."""
-    return Target(node, version.facts, inventory, site.uuid, site.server, system, site.dns, site.domain)
+    return Target(node, version.facts, inventory, site.uuid, site.server, system, site.dns, site.domain, site.host)
 
 
 def plan_hash(install: InstallPlan) -> str:
