@@ -3,7 +3,7 @@
 import os
 import select
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -33,11 +33,13 @@ _POLICY = "/usr/sbin/policy-rc.d"
 _NO_DAEMONS = b"#!/bin/sh\nexit 101\n"  # "action forbidden", /usr/share/doc/init-system-helpers/README.policy-rc.d
 
 
-def run_in_target(step: RunInTarget, root: Path, run: Run) -> None:
-    """Run it with /dev, /proc, /sys and /run in place and no daemon started. Raises CommandFailed."""
+def run_in_target(step: RunInTarget, root: Path, run: Run, variables: Mapping[str, str] | None = None) -> None:
+    """Run it with /dev, /proc, /sys and /run in place and no daemon started; ``variables`` are added to its
+    environment. Raises CommandFailed."""
+    environment = {**ENVIRONMENT, **(variables or {})}
     with _surroundings(root, run), _quiet(root):
         try:
-            run(argv(step, root), stdin=step.stdin, env=ENVIRONMENT, timeout=step.timeout)
+            run(argv(step, root), stdin=step.stdin, env=environment, timeout=step.timeout)
         finally:
             end_stragglers(root)
 

@@ -31,6 +31,7 @@ from imaged.model.plan import (
     Reboot,
     RemovePath,
     RunInTarget,
+    RunScript,
     SetBootEntries,
     StartArray,
     StartGroup,
@@ -53,6 +54,7 @@ from installer import (
     groups,
     mounts,
     nvram,
+    scripts,
     subvolumes,
     swapfile,
     transfer,
@@ -150,6 +152,7 @@ def actions(target: Target, processes: Processes, reporter: Reporter, plan: Inst
         MakeLink: partial(tree.make_link, root=root),
         KeepSecret: partial(tree.keep_secret, root=root, secret=target.source.secret),
         RunInTarget: partial(chroot.run_in_target, root=root, run=run),
+        RunScript: partial(scripts.run_script, root=root, run=run),
         CheckFile: partial(tree.check_file, root=root),
         SetBootEntries: partial(nvram.set_boot_entries, say=reporter.console.say, run=run),
         CheckDevice: partial(filesystems.check_device, run=run),
@@ -231,6 +234,8 @@ def describe(step: Step) -> str:
             return f"keep the node's secret in {path}"
         case RunInTarget(argv=argv):
             return f"run {' '.join(argv)} in the target"
+        case RunScript(name=name, in_target=in_target):
+            return f"run {'post' if in_target else 'pre'}-install script {name}"
         case CheckFile(path=path):
             return f"check {path}"
         case CheckDevice(device=path):

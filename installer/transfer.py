@@ -82,13 +82,18 @@ def argv(step: SyncTree | SyncOverrides, root: Path) -> tuple[str, ...]:
     that differ within one second are different (rsync(1), --modify-window).
     """
     laid = isinstance(step, SyncOverrides)
+    rules = () if isinstance(step, SyncOverrides) else step.rules
     module, again = ("overrides", ("--ignore-times", "--modify-window=-1")) if laid else ("image", ())
     if step.foreign:
+        # Rules that take more would take it from outside of what belongs here.
+        left_out = [f"--filter={rule}" for rule in rules if rule.startswith("- ")]
         parents = [f"--include={parent}/" for parent in reversed(PurePosixPath(step.at).parents) if parent.name]
-        what = ("-rt", "--omit-dir-times", "--modify-window=2", *parents, f"--include={step.at}/***", "--exclude=*")
+        what = ("-rt", "--omit-dir-times", "--modify-window=2", *left_out, *parents)
+        what = (*what, f"--include={step.at}/***", "--exclude=*")
         source, place = f"rsync://imaged/{module}/", root
     else:
-        what = ("-aHAXS", "--numeric-ids", *(f"--exclude={pattern}" for pattern in step.exclude))
+        excluded = (f"--exclude={pattern}" for pattern in step.exclude)
+        what = ("-aHAXS", "--numeric-ids", *excluded, *(f"--filter={rule}" for rule in rules))
         source, place = f"rsync://imaged/{module}{step.at.rstrip('/')}/", inside(root, step.at)
     return ("rsync", "--whole-file", *again, *what, source, f"{place}/")
 

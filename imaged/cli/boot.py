@@ -6,7 +6,7 @@ from imaged.cli.context import Context
 from imaged.model.codec import to_json
 from imaged.model.errors import BadInput
 from imaged.model.node import BootAction
-from imaged.model.wishes import Then, Wishes, parse_breaks
+from imaged.model.wishes import Then, Wishes, parse_breaks, parse_plan
 from imaged.store.database import open_database
 from imaged.store.nodes import Nodes
 
@@ -22,20 +22,29 @@ from imaged.store.nodes import Nodes
     "--then", type=click.Choice([then.value for then in Then]), default=Then.REBOOT.value, show_default=True,
     help="With install: how it ends.",
 )  # fmt: skip
+@click.option(
+    "--plan", default="", metavar="HASH",
+    help="With install of one node: only this plan (see `imaged plan`), nothing if its hardware needs another.",
+)  # fmt: skip
 @click.pass_obj
-def command(context: Context, names: tuple[str, ...], action: str, breaks: tuple[str, ...], then: str) -> None:
+def command(
+    context: Context, names: tuple[str, ...], action: str, breaks: tuple[str, ...], then: str, plan: str
+) -> None:
     """At their next network boot let NODEs be installed (install), start from their own disks (local), or open a shell
     in the boot ramdisk and nothing more (rescue).
 
-    --break and --then hold for the next install that is carried through, by whatever way it is started.
+    --break, --then and --plan hold for the next install that is carried through, by whatever way it is started.
     """
-    wishes = Wishes(parse_breaks(breaks), Then(then))
+    wishes = Wishes(parse_breaks(breaks), Then(then), parse_plan(plan))
     if BootAction(action) is not BootAction.INSTALL and wishes != Wishes():
-        raise BadInput(f"--break and --then go with install, not with {action}")
+        raise BadInput(f"--break, --then and --plan go with install, not with {action}")
+    if plan and len(names) > 1:
+        raise BadInput("a plan is of one node only", where="--plan")
     nodes = Nodes(open_database(context.state.database))
     nodes.set_action(names, BootAction(action))
     for name in names:
         nodes.keep(name, wishes=to_json(wishes) if wishes != Wishes() else None)
         waits = f", waits {', '.join(map(str, wishes.breaks))}" if wishes.breaks else ""
         ends = f", then {then}" if wishes.then is not Then.REBOOT else ""
-        click.echo(f"{name}: next network boot: {action}{waits}{ends}")
+        only = f", only as plan {plan}" if plan else ""
+        click.echo(f"{name}: next network boot: {action}{waits}{ends}{only}")

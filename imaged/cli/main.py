@@ -41,6 +41,7 @@ VERBS = {
     "lsgroup": "List groups and the nodes in them.",
     "rmgroup": "Forget groups.",
     "lsoverride": "Show which layer each path of a node's overrides comes from.",
+    "lsscript": "Show which scripts run on a node, and why.",
     "plan": "Print what an install of a node would do; touch nothing.",
     "boot": "Choose what nodes do at their next network boot.",
     "log": "Print what a node's installs and updates have said.",

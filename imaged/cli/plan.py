@@ -11,7 +11,7 @@ from imaged.model.codec import from_json, to_json
 from imaged.model.errors import BadInput, NotFound
 from imaged.model.hardware import Inventory
 from imaged.planning.install import plan_hash
-from imaged.planning.show import plan_text
+from imaged.planning.show import plan_text, presentable
 
 
 @click.command("plan")
@@ -19,7 +19,7 @@ from imaged.planning.show import plan_text
 @click.option(
     "--inventory", type=click.Path(path_type=Path), help="Hardware from a JSON file instead of the node's own."
 )
-@click.option("--json", "as_json", is_flag=True, help="The plan as the agent gets it.")
+@click.option("--json", "as_json", is_flag=True, help="The plan as the agent gets it, but for scripts.")
 @click.pass_obj
 def command(context: Context, name: str, inventory: Path | None, as_json: bool) -> None:
     """Print the plan that an install of NODE would carry out on the hardware it last reported. Touches nothing."""
@@ -33,7 +33,7 @@ def command(context: Context, name: str, inventory: Path | None, as_json: bool) 
             hint="It is reported at the node's first install; until then give one with --inventory FILE.",
         )
     plan = provisioning.plan(node, hardware)
-    click.echo(to_json(plan, indent=2) if as_json else plan_text(plan, plan_hash(plan)))
+    click.echo(to_json(presentable(plan), indent=2) if as_json else plan_text(plan, plan_hash(plan)))
 
 
 def _read(path: Path) -> Inventory:

@@ -8,15 +8,18 @@ from twisted.logger import Logger
 from imaged.model.errors import BadInput
 from imaged.model.image import Version
 from imaged.model.node import Node
-from imaged.model.override import Wanted
+from imaged.model.override import TEMPLATE, Wanted
 from imaged.model.update import Script
-from imaged.planning import protect, scripts
+from imaged.planning import additions, protect, scripts
+from imaged.planning.additions import Additions
 from imaged.planning.install import Site
+from imaged.planning.scripts import Chosen
 from imaged.planning.update import Layers
 from imaged.store.groups import Groups
 from imaged.store.hosts import Hosts
 from imaged.store.images import Images
 from imaged.store.overrides import Overrides, Rendered
+from imaged.store.templates import render_text
 from imaged.store.tree import Tree
 
 _OF_IMAGE = "/etc/imaged/protect"  # in the image's own tree
@@ -64,8 +67,18 @@ class SiteLayers:
         site = self._site_of(node)
         return Wanted(node, version, self._groups.of(node.name), site.server, site.domain)
 
+    def additions(self, node: Node, version: Version) -> Additions:
+        """What is added to an install of ``version``. Raises ImagedError naming the file that is wrong."""
+        wanted = self.wanted(node, version)
+        return Additions(
+            self.scripts("pre-install", wanted),
+            self.scripts("post-install", wanted),
+            wanted.groups,
+            additions.rules(self._overrides.exclude_lists(wanted.layers)),
+        )
+
     def scripts(self, kind: str, wanted: Wanted) -> tuple[Script, ...]:
-        """The node's scripts of a ``kind`` (``post-update``) in the order in which they run."""
+        """The node's scripts of a ``kind`` (``post-update``) in the order in which they run, templates rendered."""
         found = self._overrides.script_names(kind)
         choice = scripts.choose(found, wanted.version.image, wanted.groups, wanted.node.name)
         if choice.strange:
@@ -74,7 +87,24 @@ class SiteLayers:
                 where=f"scripts/{kind}",
                 hint="Name scripts NNclass.description, such as 10all.fix-locale or 20compute.restart.",
             )
-        return tuple(Script(name, self._overrides.script(kind, name)) for name in choice.run)
+        made = tuple(self._script(kind, name, wanted) for name in choice.run)
+        twice = [each.name for each in made if f"{each.name}{TEMPLATE}" in choice.run and each.name in choice.run]
+        if twice:
+            raise BadInput(f"{twice[0]} is there as it is and as a template", where=f"scripts/{kind}")
+        return made
+
+    def chosen(self, kind: str, wanted: Wanted) -> tuple[Chosen, ...]:
+        """Which scripts those are, and why; none is read."""
+        found = self._overrides.script_names(kind)
+        return scripts.chosen(found, wanted.version.image, wanted.groups, wanted.node.name)
+
+    def _script(self, kind: str, name: str, wanted: Wanted) -> Script:
+        text = self._overrides.script(kind, name)
+        if not name.endswith(TEMPLATE):
+            return Script(name, text)
+        where = f"scripts/{kind}/{name} for {wanted.node.name}"
+        rendered = render_text(text.encode(), wanted.values, where=where).decode()
+        return Script(name.removesuffix(TEMPLATE), rendered)
 
     def _render(self, wanted: Wanted, tree: Path) -> Rendered:
         rendered = self._overrides.render(wanted, tree)

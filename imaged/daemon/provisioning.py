@@ -39,6 +39,7 @@ from imaged.planning.delta import delta
 from imaged.planning.install import Site, plan_hash, plan_with_system
 from imaged.planning.layout import read as read_layout
 from imaged.planning.script import install_arguments
+from imaged.planning.scripts import Chosen
 from imaged.planning.update import PHASES
 from imaged.store import layouts
 from imaged.store.database import open_database
@@ -192,11 +193,7 @@ class Provisioning:
         self.nodes.record(name, NodeEvent.CLAIMED)
         self.nodes.clear_reports(name)
         self.nodes.keep(name, installing=None, updating=None)  # nothing to read before there is a plan
-        wishes = self.nodes.fact(name, "wishes")
-        return Claimed(
-            name, self._settings.rsync.port, self._settings.authorized_keys,
-            from_json(wishes, Wishes) if wishes else Wishes(),
-        )  # fmt: skip
+        return Claimed(name, self._settings.rsync.port, self._settings.authorized_keys, self._wishes(name))
 
     def holder(self, secret: str) -> str:
         """The node that proves itself by this secret. Raises Denied."""
@@ -207,10 +204,29 @@ class Provisioning:
         self.nodes.keep(name, inventory=to_json(inventory), secure_boot=inventory.secure_boot)
         node = self.nodes.get(name)
         install, system = self._plan(node, inventory)
+        self._refuse_another(node, plan_hash(install))
         self._layers.render(node, self.images.resolve(ImageRef.parse(install.image)))
         answer = PlanAnswer(install, plan_hash(install))
         self.nodes.keep(name, plan_hash=answer.hash, installing=install.image, system=to_json(system))
         return answer
+
+    def _refuse_another(self, node: Node, digest: str) -> None:
+        """A plan that somebody has read and wanted is not carried out when it has become another one since.
+
+        The node has failed then, whatever becomes of its agent: nothing of it was written to. Raises Conflict.
+        """
+        wanted = self._wishes(node.name).plan
+        if wanted in ("", digest):
+            return
+        what = f"the plan for what this machine has now is {digest}, not {wanted} as it was confirmed"
+        if node.state is NodeState.INSTALLING:
+            self.nodes.record(node.name, NodeEvent.FAILED, reason=f"plan: {what}")
+        hint = f"Nothing was written. See `imaged plan {node.name}`; imaged boot {node.name} install --plan {digest}."
+        raise Conflict(what, where=node.name, hint=hint)
+
+    def _wishes(self, name: str) -> Wishes:
+        text = self.nodes.fact(name, "wishes")
+        return from_json(text, Wishes) if text else Wishes()
 
     def plan(self, node: Node, inventory: Inventory) -> InstallPlan:
         """The plan that would run; nothing is stored or touched."""
@@ -219,7 +235,15 @@ class Provisioning:
     def _plan(self, node: Node, inventory: Inventory) -> tuple[InstallPlan, System]:
         version = self.images.resolve(node.image)
         layout = read_layout(layouts.find(self._state.layouts, node.layout), node.layout)
-        return plan_with_system(node, version, layout, inventory, self._site_of(node))
+        added = self._layers.additions(node, version)
+        return plan_with_system(node, version, layout, inventory, self._site_of(node), added)
+
+    def scripts(self, node: Node, kind: str) -> tuple[Chosen, ...]:
+        """Which scripts of a kind (``pre-install``) run on ``node``, in their order, and why. Raises BadInput for one
+        that cannot be read, rendered or named."""
+        wanted = self._layers.wanted(node, self.images.resolve(node.image))
+        self._layers.scripts(kind, wanted)
+        return self._layers.chosen(kind, wanted)
 
     def merged_overrides(self, node: Node, version: Version) -> Merged:
         """Which layer each path of a node's overrides comes from; nothing is made."""

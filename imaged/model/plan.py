@@ -4,6 +4,8 @@ Every step says all that it needs. Paths of disks and of their partitions are as
 proves that the disk behind a path is still the one with that size and serial before the first write.
 """
 
+import hashlib
+
 from attrs import frozen
 
 from imaged.model.hardware import Disk
@@ -197,7 +199,8 @@ class Mount:
 class SyncTree:
     """Pull the image's tree below ``at`` with rsync. ``foreign``: a filesystem without owners and modes (vfat).
 
-    ``bytes`` and ``entries`` are what the image holds, for progress. ``exclude`` are anchored rsync patterns.
+    ``bytes`` and ``entries`` are what the image holds, for progress. ``exclude`` are anchored rsync patterns. ``rules``
+    are the site's own, as rsync's filter rules (``- P``, ``+ P``), and come after them.
     """
 
     image: str
@@ -206,6 +209,7 @@ class SyncTree:
     entries: int
     exclude: tuple[str, ...] = ()
     foreign: bool = False
+    rules: tuple[str, ...] = ()
 
 
 @frozen
@@ -262,6 +266,27 @@ class RunInTarget:
     stdin: str = ""
     timeout: int = 900
     reason: str = ""
+
+
+@frozen
+class RunScript:
+    """Run a script of the site: in the ramdisk, or (``in_target``) as RunInTarget runs a program. Non-zero fails the
+    install.
+
+    ``name`` is its file's. ``content`` is the text rendered for this node, with secrets in it perhaps: it is shown to
+    nobody and kept nowhere. ``variables`` are added to the environment. ``timeout`` in seconds.
+    """
+
+    name: str
+    content: str
+    variables: dict[str, str] = {}
+    in_target: bool = False
+    timeout: int = 3600
+
+    @property
+    def digest(self) -> str:
+        """What may be told of the content: sha256 in 64 hex digits."""
+        return hashlib.sha256(self.content.encode()).hexdigest()
 
 
 @frozen
@@ -322,7 +347,7 @@ TreeStep = SyncTree | SyncOverrides | WriteFile | RemovePath | MakeLink | KeepSe
 Step = (
     WipeDisk | MakeTable | MakeFilesystem | MakeSwap | MakeArray | StartArray | MakeCrypt | OpenCrypt | MakeGroup
     | StartGroup | MakeVolume | MakeSubvolumes | MakeSwapFile | MirrorEsp | Mount | SyncTree | SyncOverrides | WriteFile
-    | RemovePath | MakeLink | KeepSecret | RunInTarget | CheckFile | CheckDevice | SetBootEntries | Unmount
+    | RemovePath | MakeLink | KeepSecret | RunInTarget | RunScript | CheckFile | CheckDevice | SetBootEntries | Unmount
     | Reboot
 )  # fmt: skip
 

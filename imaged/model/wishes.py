@@ -1,5 +1,6 @@
 """What an administrator wants of one install beside its plan: where it waits for a person, and how it ends."""
 
+import re
 from collections.abc import Iterable
 from enum import Enum
 
@@ -50,14 +51,23 @@ class Break:
 
 @frozen
 class Wishes:
-    """Kept with a node until its next install is through."""
+    """Kept with a node until its next install is through. ``plan``: hash of the only plan that may be carried out."""
 
     breaks: tuple[Break, ...] = ()
     then: Then = Then.REBOOT
+    plan: str = ""
 
     def at(self, phase: str, *, before: bool) -> bool:
         """Whether to wait there."""
         return Break(phase, before) in self.breaks
+
+
+def parse_plan(text: str) -> str:
+    """The hash of a plan as `imaged plan` prints it, or empty. Raises BadInput."""
+    if text and not re.fullmatch(r"[0-9a-f]{16}", text):
+        hint = "`imaged plan NODE` prints it: 16 hex digits."
+        raise BadInput(f"{text[:40]!r} is not the hash of a plan", where="--plan", hint=hint)
+    return text
 
 
 def parse_breaks(texts: Iterable[str]) -> tuple[Break, ...]:

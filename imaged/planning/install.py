@@ -25,6 +25,8 @@ from imaged.model.plan import (
 )
 from imaged.model.stack import Filesystem
 from imaged.model.system import PlannedFilesystem, System
+from imaged.planning import additions
+from imaged.planning.additions import NOTHING_ADDED, Additions
 from imaged.planning.fixups.checks import checks
 from imaged.planning.fixups.order import BOOTLOADER, FIRMWARE, FIXUPS, apply
 from imaged.planning.fixups.target import Target
@@ -44,13 +46,15 @@ class Site:
     host: Host = Host()
 
 
-def plan(node: Node, version: Version, layout: Layout, inventory: Inventory, site: Site) -> InstallPlan:
+def plan(
+    node: Node, version: Version, layout: Layout, inventory: Inventory, site: Site, added: Additions = NOTHING_ADDED
+) -> InstallPlan:
     """Everything the install of ``version`` on this machine will do. Raises CannotPlan before anything is written."""
-    return plan_with_system(node, version, layout, inventory, site)[0]
+    return plan_with_system(node, version, layout, inventory, site, added)[0]
 
 
 def plan_with_system(
-    node: Node, version: Version, layout: Layout, inventory: Inventory, site: Site
+    node: Node, version: Version, layout: Layout, inventory: Inventory, site: Site, added: Additions = NOTHING_ADDED
 ) -> tuple[InstallPlan, System]:
     """The plan, and what it makes of the disks. Raises CannotPlan."""
     check(layout, version.facts, inventory)
@@ -62,7 +66,7 @@ def plan_with_system(
         node=node.name,
         image=version.ref,
         layout=layout.name,
-        phases=_phases(target, version, made),
+        phases=_phases(target, version, made, added),
         lost=tuple(_lost(each) for each in made.disks),
         kept=(*made.kept, *(str(disk) for disk in inventory.disks if disk.path not in chosen)),
     )
@@ -84,16 +88,19 @@ def _lost(each: Filled) -> str:
     return f"{each.disk}: {each.disk.contents or 'nothing recognised on it'}{stays}"
 
 
-def _phases(target: Target, version: Version, made: Storage) -> tuple[Phase, ...]:
+def _phases(target: Target, version: Version, made: Storage, added: Additions) -> tuple[Phase, ...]:
+    said = additions.variables(target, version, tuple(each.disk for each in made.disks), added.groups)
     native = [each for each in target.system.filesystems if each.fs is not Filesystem.VFAT]
     foreign = [each for each in target.system.filesystems if each.fs is Filesystem.VFAT]
     return (
+        Phase("pre-install", additions.before(added, said)),
         Phase("wipe", tuple(WipeDisk(each.disk, each.keeps) for each in made.disks)),
         Phase("partition", tuple(MakeTable(each.disk, each.spec.label, each.places) for each in made.disks)),
         Phase("mkfs", made.stack),
         Phase("mount", tuple(map(_mount, _outer_first(native)))),
-        Phase("transfer", (*_transfer(version, _outer_first(foreign)), *made.swap_files)),
+        Phase("transfer", (*_transfer(version, _outer_first(foreign), added.rules), *made.swap_files)),
         Phase("fixups", apply(FIXUPS, target)),
+        Phase("post-install", additions.after(added, said)),
         Phase("bootloader", (*apply(BOOTLOADER, target), *made.mirrors, *apply(FIRMWARE, target))),
         Phase("verify", checks(target)),
         Phase("unmount", (Unmount(),)),
@@ -109,14 +116,14 @@ def _mount(each: PlannedFilesystem) -> Mount:
     return Mount(each.device, each.fs, each.mount, each.options)
 
 
-def _transfer(version: Version, foreign: list[PlannedFilesystem]) -> tuple[Step, ...]:
+def _transfer(version: Version, foreign: list[PlannedFilesystem], rules: tuple[str, ...]) -> tuple[Step, ...]:
     """The tree first, without what lies below filesystems that know no owners; then those, mounted over it."""
     below = tuple(f"{each.mount}/*" for each in foreign)
-    steps: list[Step] = [SyncTree(version.ref, "/", version.bytes, version.entries, exclude=below)]
+    steps: list[Step] = [SyncTree(version.ref, "/", version.bytes, version.entries, exclude=below, rules=rules)]
     for each in foreign:
         steps.append(_mount(each))
         if each.mount in version.facts.files:  # an image that never had a boot loader installed brings no ESP
-            steps.append(SyncTree(version.ref, each.mount, 0, 0, foreign=True))
+            steps.append(SyncTree(version.ref, each.mount, 0, 0, foreign=True, rules=rules))
     return (*steps, *_overrides(below, foreign))
 
 

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 
 from attrs import frozen
 
+from imaged.model.override import layer_names
+
 _NAME = re.compile(r"(\d+)([a-z0-9][a-z0-9._-]*)", re.ASCII)
 
 
@@ -20,6 +22,14 @@ class Choice:
     strange: tuple[str, ...] = ()
 
 
+@frozen
+class Chosen:
+    """A script that runs, and for whose sake: ``all``, ``image/compute``, ``group/gpu`` or ``node/n1``."""
+
+    name: str
+    layer: str
+
+
 def choose(names: Iterable[str], image: str, groups: Sequence[str], node: str) -> Choice:
     """``names`` are those of a directory; ``groups`` in their order, the winner last.
 
@@ -27,11 +37,19 @@ def choose(names: Iterable[str], image: str, groups: Sequence[str], node: str) -
     script that fits several (an image and a node of one name) runs once, in the first.
     """
     known = [name for name in names if not name.endswith("~") and not name.startswith(".")]
-    ordered: dict[str, None] = {}
-    for word in ("all", image, *groups, node):
-        fitting = [name for name in known if _is_of(name, word)]
-        ordered.update(dict.fromkeys(sorted(fitting, key=_key)))
-    return Choice(tuple(ordered), tuple(sorted(name for name in known if not _NAME.fullmatch(name) or "." not in name)))
+    ordered = tuple(each.name for each in chosen(known, image, groups, node))
+    return Choice(ordered, tuple(sorted(name for name in known if not _NAME.fullmatch(name) or "." not in name)))
+
+
+def chosen(names: Iterable[str], image: str, groups: Sequence[str], node: str) -> tuple[Chosen, ...]:
+    """As ``choose``, each script with the class for which it runs."""
+    known = [name for name in names if not name.endswith("~") and not name.startswith(".")]
+    words = ("all", image, *groups, node)
+    ordered: dict[str, str] = {}
+    for word, layer in zip(words, layer_names(image, groups, node), strict=True):
+        for name in sorted((name for name in known if _is_of(name, word)), key=_key):
+            ordered.setdefault(name, layer)
+    return tuple(Chosen(name, layer) for name, layer in ordered.items())
 
 
 def _is_of(name: str, word: str) -> bool:

@@ -4,6 +4,8 @@ import shlex
 from collections.abc import Callable
 from typing import Any
 
+from attrs import evolve
+
 from imaged.model.hardware import partition_path
 from imaged.model.plan import (
     CheckDevice,
@@ -26,6 +28,7 @@ from imaged.model.plan import (
     Reboot,
     RemovePath,
     RunInTarget,
+    RunScript,
     SetBootEntries,
     StartArray,
     StartGroup,
@@ -44,10 +47,19 @@ def plan_text(plan: InstallPlan, digest: str) -> str:
     lines = [f"Install of {plan.image} on {plan.node}, layout {plan.layout} (plan {digest})", "", "Lost for good:"]
     lines += [f"  {disk}" for disk in plan.lost]
     lines += ["", "Kept:", *(f"  {disk}" for disk in plan.kept)] if plan.kept else ["", "Kept: no other disk is there"]
-    for phase in plan.phases:
+    for phase in (each for each in plan.phases if each.steps):
         lines += ["", f"{phase.name}:"]
         lines += [f"  {line}" for step in phase.steps for line in step_lines(step)]
     return "\n".join(lines)
+
+
+def presentable(plan: InstallPlan) -> InstallPlan:
+    """The plan for a person's or a program's eyes: a hash in the place of each script, which may hold secrets."""
+    return evolve(plan, phases=tuple(evolve(each, steps=tuple(map(_hidden, each.steps))) for each in plan.phases))
+
+
+def _hidden(step: Step) -> Step:
+    return evolve(step, content=f"sha256 {step.digest}") if isinstance(step, RunScript) else step
 
 
 def step_lines(step: Step) -> list[str]:
@@ -99,12 +111,18 @@ def _volume(step: MakeVolume) -> list[str]:
 def _sync(step: SyncTree) -> list[str]:
     if step.foreign:
         return [f"copy what {step.image} has below {step.at}"]
-    return [f"copy {step.image} to {step.at}: {format_size(step.bytes)}, {step.entries} entries"]
+    whole = f"copy {step.image} to {step.at}: {format_size(step.bytes)}, {step.entries} entries"
+    return [f"{whole}, filtered by {', '.join(map(repr, step.rules))}" if step.rules else whole]
 
 
 def _entries(step: SetBootEntries) -> list[str]:
     place = "behind the network's" if step.network_first else "before all others"
     return [f"boot entry of the firmware, {place}: {step.loader} on {', '.join(step.devices)}"]
+
+
+def _script(step: RunScript) -> list[str]:
+    kind = "post-install" if step.in_target else "pre-install"
+    return [f"run {kind} script {step.name}, sha256 {step.digest[:16]}"]
 
 
 def _because(text: str, reason: str) -> list[str]:
@@ -134,6 +152,7 @@ _SAID: dict[type, Callable[[Any], list[str]]] = {
     MakeLink: lambda s: _because(f"link {s.path} -> {s.target}", s.reason),
     KeepSecret: lambda s: [f"keep the node's secret in {s.path} (0600)"],
     RunInTarget: lambda s: _because(f"run {shlex.join(s.argv)}", s.reason),
+    RunScript: _script,
     CheckFile: lambda s: _because(f"check {s.path}", s.reason),
     CheckDevice: lambda s: _because(f"check that {s.device} has UUID {s.uuid}", s.reason),
     SetBootEntries: _entries,

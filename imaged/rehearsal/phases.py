@@ -12,8 +12,8 @@ from imaged.model.node import NodeState
 from imaged.model.report import Report, Status
 
 INSTALL = (
-    "claim", "inventory", "plan", "wipe", "partition", "mkfs", "mount", "transfer", "fixups", "bootloader", "verify",
-    "unmount", "reboot",
+    "claim", "inventory", "plan", "pre-install", "wipe", "partition", "mkfs", "mount", "transfer", "fixups",
+    "post-install", "bootloader", "verify", "unmount", "reboot",
 )  # fmt: skip
 PHASES = ("firmware", "ramdisk", *INSTALL, "local boot", "system start")
 

@@ -26,6 +26,7 @@ from imaged.store.templates import render_text
 from imaged.store.tree import Tree
 
 PROTECT = ".protect"
+EXCLUDE = ".exclude"
 
 
 @frozen
@@ -104,7 +105,14 @@ class Overrides:
 
     def protect_lists(self, names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
         """(where, text) of the lists of protected paths beside these layers. Raises BadInput."""
-        paths = [(f"overrides/{name}{PROTECT}", self.root / f"{name}{PROTECT}") for name in names]
+        return self._lists(names, PROTECT)
+
+    def exclude_lists(self, names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+        """(where, text) of the lists of what an install leaves out, beside these layers. Raises BadInput."""
+        return self._lists(names, EXCLUDE)
+
+    def _lists(self, names: tuple[str, ...], suffix: str) -> tuple[tuple[str, str], ...]:
+        paths = [(f"overrides/{name}{suffix}", self.root / f"{name}{suffix}") for name in names]
         return tuple((where, _text(path, where)) for where, path in paths if path.exists())
 
     def script_names(self, kind: str) -> tuple[str, ...]:

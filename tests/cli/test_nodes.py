@@ -154,7 +154,7 @@ def test_plan_prints_the_plan_for_given_hardware_and_touches_nothing(site: Path,
     assert text.startswith("Install of tiny@1 on n1, layout one-disk (plan ")
     assert "/dev/vda (virtio, 8 GiB): nothing recognised on it" in text
     plan = json.loads(call(site, "plan", "n1", "--inventory", str(hardware), "--json").output)
-    assert [phase["name"] for phase in plan["phases"]][:3] == ["wipe", "partition", "mkfs"]
+    assert [phase["name"] for phase in plan["phases"]][:3] == ["pre-install", "wipe", "partition"]
     hardware.write_text(to_json(MACHINE).replace('"arch"', '"ark"'))
     assert "unknown key 'ark'" in said(call(site, "plan", "n1", "--inventory", str(hardware)))
     assert "its hardware is not known yet" in said(call(site, "plan", "n1"))

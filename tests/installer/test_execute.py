@@ -35,6 +35,7 @@ from imaged.model.plan import (
     Reboot,
     RemovePath,
     RunInTarget,
+    RunScript,
     SetBootEntries,
     StartArray,
     StartGroup,
@@ -66,7 +67,8 @@ STEPS: tuple[Step, ...] = (
     MakeVolume("vg", "pool", 2**30, thin=True),
     MakeSubvolumes("/dev/sda5", (PlannedSubvolume("@/var", nodatacow=True),)), MakeSwapFile("/swap", 2**30, "u"),
     MirrorEsp("/boot/efi", ("/dev/sdb2",)),
-    RunInTarget(("ssh-keygen", "-A")), CheckFile("/etc/hostname"), CheckDevice("/dev/sda1", "u"),
+    RunInTarget(("ssh-keygen", "-A")), RunScript("10all.x", "#!/bin/sh\n", {"A": "b"}),
+    CheckFile("/etc/hostname"), CheckDevice("/dev/sda1", "u"),
     SetBootEntries("imaged", "/EFI/BOOT/BOOTX64.EFI", ("/dev/sda1",)), Unmount(), Reboot(),
 )  # fmt: skip
 PLAN = InstallPlan(

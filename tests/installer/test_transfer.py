@@ -1,6 +1,7 @@
 """rsync's arguments, how far it is, and what its end means."""
 
 import os
+import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -31,6 +32,29 @@ def test_argv(step: SyncTree, has: set[str], last: tuple[str, str]) -> None:
     assert has <= set(given)
     assert given[-2:] == last
     assert ("-aHAXS" in given) != step.foreign
+
+
+RULES = ("+ /opt/sim/", "- /opt/*", "- *.bak")
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [
+        (SyncTree("i@1", "/", 0, 0, exclude=("/boot/efi/*",), rules=RULES),
+         {"boot", "boot/efi", "etc", "etc/x", "opt", "opt/sim", "opt/sim/a"}),
+        (SyncTree("i@1", "/boot/efi", 0, 0, foreign=True, rules=RULES), {"boot", "boot/efi", "boot/efi/x"}),
+    ],
+    ids=["tree", "foreign"],
+)  # fmt: skip
+def test_rsync_itself_leaves_out_what_the_rules_say(tmp_path: Path, step: SyncTree, expected: set[str]) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    target.mkdir()
+    for name in ("boot/efi/x", "boot/efi/x.bak", "etc/x", "etc/x.bak", "opt/sim/a", "opt/sim/b.bak", "opt/other/c"):
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).touch()
+    given = [word.replace("rsync://imaged/image/", f"{source}/") for word in argv(step, target)]
+    subprocess.run(given, check=True)
+    assert {str(path.relative_to(target)) for path in target.rglob("*")} == expected
 
 
 def test_the_secret_is_no_argument() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from imaged.planning.scripts import Choice, choose
+from imaged.planning.scripts import Choice, Chosen, choose, chosen
 
 NAMES = [
     ((), Choice(())),
@@ -28,3 +28,12 @@ def test_names_with_dots_and_digits_are_found() -> None:
 
 def test_a_script_that_fits_two_classes_runs_once() -> None:
     assert choose(("10same.x",), "same", ("same",), "same").run == ("10same.x",)
+
+
+def test_each_is_said_with_its_class() -> None:
+    assert chosen(("20n1.d", "10all.a", "10gpu.c", "10same.b", "10no.x"), "same", ("same", "gpu"), "n1") == (
+        Chosen("10all.a", "all"),
+        Chosen("10same.b", "image/same"),
+        Chosen("10gpu.c", "group/gpu"),
+        Chosen("20n1.d", "node/n1"),
+    )
