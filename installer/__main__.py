@@ -10,7 +10,7 @@ from imaged.model.errors import ImagedError
 from imaged.model.net import Mac
 from imaged.model.report import Claimed, MediumBoot
 from imaged.model.wishes import Then, Wishes
-from installer import breakpoint, cmdline, confirm, dmi, ending, storage, tree, udev
+from installer import breakpoint, cmdline, confirm, dmi, ending, storage, tree, udev, vault
 from installer.cmdline import Orders
 from installer.console import Console, uptime
 from installer.crypts import Keys
@@ -92,7 +92,7 @@ def install(orders: Orders, claimed: Claimed, reporter: Reporter) -> int:
             confirm.confirm(disk, inventory.disks)
         _ROOT.mkdir(exist_ok=True)
     source = Source(orders.host, claimed.rsync_port, claimed.node, reporter.server.secret)
-    target = Target(_ROOT, source, Keys(reporter.server.key))
+    target = Target(_ROOT, source, Keys(reporter.server.key), reporter.server.identity)
     then = wishes.then
 
     def after(phase: str) -> None:
@@ -165,13 +165,14 @@ def notice_lost_servers() -> None:
 def between(server: Server, keys: Keys, phase: str) -> None:
     """What a plan may not hold: after the image the files with keys of encrypted devices, so that the fixups find them
     for the initramfs; and once the fixups have made them, the server learns the node's ssh host keys: no first contact
-    on trust."""
+    on trust, and the same keys when it is imaged again."""
     if phase == "transfer":
         keys.leave(_ROOT)
     elif phase == "fixups":
         public = "".join(path.read_text() for path in tree.matches(_ROOT, _HOST_KEYS))
         if public:
             server.host_keys(public)
+            server.keep_identity(vault.collect(_ROOT))
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ from imaged.model.plan import (
     Phase,
     Reboot,
     RemovePath,
+    RestoreIdentity,
     RunInTarget,
     RunScript,
     SetBootEntries,
@@ -42,6 +43,7 @@ from imaged.model.plan import (
     WipeDisk,
     WriteFile,
 )
+from imaged.model.vault import KeptFiles
 from installer import (
     arrays,
     chroot,
@@ -60,6 +62,7 @@ from installer import (
     transfer,
     tree,
     udev,
+    vault,
     wipe,
 )
 from installer.process import Processes
@@ -76,6 +79,7 @@ class Target:
     root: Path
     source: transfer.Source
     keys: crypts.Keys
+    identity: Callable[[], KeptFiles] = KeptFiles
 
 
 def execute(plan: InstallPlan, actions: Actions, reporter: Reporter, after: Callable[[str], None]) -> None:
@@ -150,6 +154,7 @@ def actions(target: Target, processes: Processes, reporter: Reporter, plan: Inst
         WriteFile: partial(tree.write_file, root=root),
         RemovePath: partial(tree.remove_path, root=root),
         MakeLink: partial(tree.make_link, root=root),
+        RestoreIdentity: lambda _: vault.restore(target.identity(), root),
         KeepSecret: partial(tree.keep_secret, root=root, secret=target.source.secret),
         RunInTarget: partial(chroot.run_in_target, root=root, run=run),
         RunScript: partial(scripts.run_script, root=root, run=run),
@@ -230,6 +235,8 @@ def describe(step: Step) -> str:
             return f"remove {path}"
         case MakeLink(path=path, target=target):
             return f"link {path} to {target}"
+        case RestoreIdentity():
+            return "write back the node's identity"
         case KeepSecret(path=path):
             return f"keep the node's secret in {path}"
         case RunInTarget(argv=argv):

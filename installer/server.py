@@ -25,6 +25,7 @@ from imaged.model.report import (
     Rescue,
     Rescued,
 )
+from imaged.model.vault import KeptFiles
 
 # Seconds before each new attempt: ten minutes in all, long enough for a server that is being restarted or upgraded.
 PAUSES = (1, 2, 4, 8, 15, *(30,) * 19)
@@ -88,6 +89,14 @@ class Server:
     def host_keys(self, text: str) -> None:
         """Hand over the node's ssh public host keys."""
         self._post("hostkeys", text)
+
+    def identity(self) -> KeptFiles:
+        """What the server keeps of this node's identity."""
+        return from_json(self._ask("GET", "identity"), KeptFiles, where=self.base)
+
+    def keep_identity(self, files: KeptFiles) -> None:
+        """Let the server keep it for the next install."""
+        self._post("identity", to_json(files))
 
     def key(self, name: str) -> str:
         """The key of the node's encrypted device ``name``; made by the server when it is first asked for."""

@@ -6,6 +6,7 @@ from imaged.cli.context import Context
 from imaged.store.database import open_database
 from imaged.store.nodes import Nodes
 from imaged.store.overrides import Overrides
+from imaged.store.vault import Vault
 
 
 @click.command("rmnode")
@@ -19,4 +20,5 @@ def command(context: Context, names: tuple[str, ...]) -> None:
     for name in names:
         nodes.remove(name)
         Overrides(context.state).forget(name)  # there may be secrets among them
+        Vault(context.state.vault).forget(name)
         click.echo(f"{name}: removed")

@@ -20,6 +20,7 @@ from imaged.model.errors import BadInput, CannotPlan, Conflict, Denied, ImagedEr
 from imaged.model.net import Mac
 from imaged.model.report import Claim, MediumBoot, PlanRequest, Problem, Report, Rescue, Status
 from imaged.model.update import Drift, Updated
+from imaged.model.vault import KeptFiles
 from imaged.store.paths import find_beneath
 
 T = TypeVar("T")
@@ -129,6 +130,19 @@ class NodeApi:
     def host_keys(self, request: Request) -> None:
         """The node's ssh public host keys, a line each."""
         self._provisioning.record_host_keys(self._node(request), _raw(request).decode("ascii", "replace"))
+        request.setResponseCode(204)
+
+    @app.route("/v1/identity", methods=["GET"])
+    def identity(self, request: Request) -> str:
+        """What is kept of the identity of a node that is being installed."""
+        files = self._provisioning.identity(self._node(request))
+        request.setHeader("Cache-Control", "no-store")
+        return self._answer(request, files)
+
+    @app.route("/v1/identity", methods=["POST"])
+    def keep_identity(self, request: Request) -> None:
+        """The node's private ssh host keys, for its next install."""
+        self._provisioning.keep_identity(self._node(request), _body(request, KeptFiles))
         request.setResponseCode(204)
 
     @app.route("/v1/up", methods=["POST"])

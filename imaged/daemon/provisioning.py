@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 import sqlalchemy as sa
+from attrs import evolve
 
 from imaged.daemon.layers import SiteLayers
 from imaged.daemon.updates import NEVER_UPDATED, RUNNING, Updates
@@ -12,6 +13,7 @@ from imaged.model.boot import GRUB_NODES, GRUB_START, LOADERS, RAMDISK_DIR, Arch
 from imaged.model.codec import from_json, to_json
 from imaged.model.errors import BadInput, Conflict, Denied, NotFound
 from imaged.model.hardware import Inventory
+from imaged.model.host import Identity
 from imaged.model.image import Version
 from imaged.model.names import ImageRef
 from imaged.model.net import Mac
@@ -34,6 +36,7 @@ from imaged.model.report import (
 from imaged.model.settings import Settings
 from imaged.model.system import System
 from imaged.model.transfer import Grant, Module
+from imaged.model.vault import KeptFiles
 from imaged.model.wishes import Wishes
 from imaged.planning.delta import delta
 from imaged.planning.install import Site, plan_hash, plan_with_system
@@ -55,6 +58,7 @@ from imaged.store.paths import State
 from imaged.store.site import site_uuid
 from imaged.store.templates import Templates
 from imaged.store.tokens import Tokens
+from imaged.store.vault import Vault
 
 SCRIPTS_DIR = "autoinstall_scripts"  # the site's own, below the state directory
 
@@ -75,6 +79,7 @@ class Provisioning:
         self._keys = Keys(self.engine)
         self._templates = Templates(self._state.root / SCRIPTS_DIR)
         self._site = site_uuid(self.engine)
+        self._vault = Vault(self._state.vault)
         self._groups, self._hosts = Groups(self.engine), Hosts(self.engine)
         self.overrides = Overrides(self._state, in_use=self._is_fetching)
         self._layers = SiteLayers(self.overrides, self._groups, self._hosts, self.images, self._site_of)
@@ -236,7 +241,7 @@ class Provisioning:
         version = self.images.resolve(node.image)
         layout = read_layout(layouts.find(self._state.layouts, node.layout), node.layout)
         added = self._layers.additions(node, version)
-        return plan_with_system(node, version, layout, inventory, self._site_of(node), added)
+        return plan_with_system(node, version, layout, inventory, self._site_of_install(node), added)
 
     def scripts(self, node: Node, kind: str) -> tuple[Chosen, ...]:
         """Which scripts of a kind (``pre-install``) run on ``node``, in their order, and why. Raises BadInput for one
@@ -260,7 +265,14 @@ class Provisioning:
             installing = self.nodes.fact(name, "installing")
             changes = {"action": BootAction.LOCAL.value, "installed": installing, "wishes": None, **NEVER_UPDATED}
             self.nodes.record(name, NodeEvent.INSTALLED, **changes)
+            self._become(self.nodes.get(name))
         self.nodes.add_report(name, self._clock(), report)
+
+    def _become(self, node: Node) -> None:
+        """The node is now who its plan made of it."""
+        generation = self._site_of_install(node).generation
+        if generation != self._vault.generation(node.name):
+            self._vault.renew(node.name, generation)
 
     def record_up(self, name: str) -> None:
         """The installed system runs. Raises Conflict when nothing was installed."""
@@ -270,6 +282,25 @@ class Provisioning:
     def record_host_keys(self, name: str, keys: str) -> None:
         """The ssh public host keys that the node made, a line each."""
         self.nodes.keep(name, host_keys=keys)
+
+    def identity(self, name: str) -> KeptFiles:
+        """What is kept of the node's identity, for the agent that installs it: nothing if it shall have another.
+
+        Raises Conflict when nothing is being installed: a running node has its own.
+        """
+        self._refuse_idle(name)
+        mine = self._site_of(self.nodes.get(name)).host.identity in (None, Identity.KEEP)
+        return self._vault.of(name) if mine else KeptFiles()
+
+    def keep_identity(self, name: str, files: KeptFiles) -> None:
+        """Keep it for the next install. Raises Conflict as ``identity``, BadInput for what is no identity."""
+        self._refuse_idle(name)
+        if self._site_of(self.nodes.get(name)).host.identity is not Identity.GOLDEN:
+            self._vault.keep(name, files)
+
+    def _refuse_idle(self, name: str) -> None:
+        if self.nodes.get(name).state is not NodeState.INSTALLING:
+            raise Conflict("nothing is being installed", where=name)
 
     def key(self, name: str, device: str) -> str:
         """The key of an encrypted device that the node's plan speaks of, for the agent that carries the plan out.
@@ -312,4 +343,10 @@ class Provisioning:
         subnet = own or next(iter(subnets), None)
         dns = tuple(str(server) for server in subnet.dns) if subnet else ()
         host = self._hosts.of(node.name, self._groups.of(node.name))
-        return Site(self._site, self._settings.base_url, dns, subnet.domain if subnet else "", host)
+        domain, generation = subnet.domain if subnet else "", self._vault.generation(node.name)
+        return Site(self._site, self._settings.base_url, dns, domain, host, generation)
+
+    def _site_of_install(self, node: Node) -> Site:
+        """A node that shall become another is the next one from its install on, and no sooner."""
+        site = self._site_of(node)
+        return evolve(site, generation=site.generation + 1) if site.host.identity is Identity.NEW else site

@@ -19,10 +19,11 @@ from imaged.model.report import (
     Rescue,
     Rescued,
 )
+from imaged.model.vault import KeptFiles
 
 HEADER = "Imaged-Dialect"
 _SPOKEN: tuple[type, ...] = (
-    Claim, Claimed, PlanRequest, PlanAnswer, Problem, Report, MediumBoot, BootToken, Rescue, Rescued,
+    Claim, Claimed, PlanRequest, PlanAnswer, Problem, Report, MediumBoot, BootToken, Rescue, Rescued, KeptFiles,
 )  # fmt: skip
 
 

@@ -259,6 +259,11 @@ class KeepSecret:
 
 
 @frozen
+class RestoreIdentity:
+    """Write back what the server keeps of the node's identity: its ssh host keys. The plan never holds any of it."""
+
+
+@frozen
 class RunInTarget:
     """Run the image's own program in its own tree (chroot with /dev, /proc, /sys, /run). Non-zero fails the install."""
 
@@ -347,6 +352,7 @@ TreeStep = SyncTree | SyncOverrides | WriteFile | RemovePath | MakeLink | KeepSe
 Step = (
     WipeDisk | MakeTable | MakeFilesystem | MakeSwap | MakeArray | StartArray | MakeCrypt | OpenCrypt | MakeGroup
     | StartGroup | MakeVolume | MakeSubvolumes | MakeSwapFile | MirrorEsp | Mount | SyncTree | SyncOverrides | WriteFile
+    | RestoreIdentity
     | RemovePath | MakeLink | KeepSecret | RunInTarget | RunScript | CheckFile | CheckDevice | SetBootEntries | Unmount
     | Reboot
 )  # fmt: skip

@@ -37,13 +37,14 @@ from imaged.planning.storage import Filled, Storage, storage
 @frozen
 class Site:
     """What the server itself adds: its own random UUID, its base URL, what its subnet tells nodes, and what was said of
-    the node's own system."""
+    the node's own system. ``generation`` counts how often the node has become another."""
 
     uuid: UUID
     server: str
     dns: tuple[str, ...] = ()
     domain: str = ""
     host: Host = Host()
+    generation: int = 0
 
 
 def plan(
@@ -75,7 +76,10 @@ def plan_with_system(
 
 def target_of(node: Node, version: Version, system: System, inventory: Inventory, site: Site) -> Target:
     """What fixups may know, at an install and at each update after it."""
-    return Target(node, version.facts, inventory, site.uuid, site.server, system, site.dns, site.domain, site.host)
+    return Target(
+        node, version.facts, inventory, site.uuid, site.server, system, site.dns, site.domain, site.host,
+        site.generation,
+    )  # fmt: skip
 
 
 def plan_hash(install: InstallPlan) -> str:

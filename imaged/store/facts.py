@@ -27,7 +27,9 @@ UNITS = (
 # is a file of the image's own, an unlisted one is absent or a link into /run.
 FILES = (
     "/boot", "/boot/efi", "/boot/loader/entries", "/efi", "/etc/mdev.conf", "/etc/sysconfig/network/config",
-    "/usr/lib/udev/rename_device", "/etc/HOSTNAME", "/etc/cloud", "/etc/crypttab",
+    "/usr/lib/udev/rename_device", "/etc/conf.d/hostname", "/etc/default/keyboard", "/etc/default/locale",
+    "/etc/iscsi", "/etc/locale.conf", "/etc/locale.gen", "/etc/nvme", "/etc/timezone", "/etc/vconsole.conf",
+    "/etc/HOSTNAME", "/etc/cloud", "/etc/crypttab",
     "/etc/default/grub", "/etc/default/grub.d", "/etc/dracut.conf", "/etc/fstab", "/etc/hostname", "/etc/hosts",
     "/etc/initramfs-tools/initramfs.conf", "/etc/iscsi/initiatorname.iscsi", "/etc/kernel/cmdline",
     "/etc/lvm/devices", "/etc/lvm/lvm.conf", "/etc/lvm/lvmlocal.conf", "/etc/machine-id", "/etc/mailname",
@@ -45,7 +47,8 @@ FILE_PATTERNS = (
     "/usr/share/efi/*/*.efi", "/usr/lib/systemd/boot/efi/*.efi",
 )  # fmt: skip
 TEXTS = (
-    "/etc/fstab", "/etc/hosts", "/boot/cmdline.txt", "/boot/extlinux/extlinux.conf", "/boot/firmware/cmdline.txt",
+    "/etc/fstab", "/etc/hostname", "/etc/hosts", "/etc/selinux/config",
+    "/boot/cmdline.txt", "/boot/extlinux/extlinux.conf", "/boot/firmware/cmdline.txt",
     "/boot/grub2/grubenv", "/etc/default/grub", "/etc/default/u-boot", "/etc/inittab", "/etc/kernel/cmdline",
     "/etc/kernel/entry-token", "/etc/mkinitcpio.conf", "/etc/mkinitfs/mkinitfs.conf", "/etc/securetty",
     "/etc/sysconfig/bootloader", "/etc/update-extlinux.conf",

@@ -104,6 +104,11 @@ class State:
         return self.root / "run"
 
     @property
+    def vault(self) -> Path:
+        """Private keys of nodes, for their next install; see ``store.vault``."""
+        return self.root / "vault"
+
+    @property
     def layouts(self) -> Path:
         """The site's own layouts; those we ship are found after them."""
         return self.root / "layouts"

@@ -18,6 +18,7 @@ from imaged.model.codec import from_json, to_json
 from imaged.model.dialect import HEADER, dialect
 from imaged.model.node import NodeState
 from imaged.model.report import Claim, Claimed, PlanAnswer, PlanRequest, Report, Status
+from imaged.model.vault import KeptFiles, kept
 from tests.daemon.test_provisioning import CRYPT, MACHINE, Clock, server, token_of  # noqa: F401
 
 reactor: Any = installed
@@ -97,6 +98,27 @@ async def test_a_key_by_http(api: Api, server: Provisioning, tmp_path: Path) -> 
     assert (await api.call("POST", "/v1/key/crypt0", secret="secret"))[0] == 405
     log = tmp_path / "logs/n1.log"
     assert not log.exists() or key.decode() not in log.read_text()
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_identity_by_http(api: Api, server: Provisioning, tmp_path: Path) -> None:  # noqa: F811
+    files = KeptFiles((kept("/etc/ssh/ssh_host_ed25519_key", 0o600, b"PRIVATE"),))
+    await api.call("POST", "/v1/claim", to_json(Claim(token_of(server), "secret")))
+    assert await api.call("GET", "/v1/identity", secret="secret") == (200, to_json(KeptFiles()).encode())
+    assert (await api.call("POST", "/v1/identity", to_json(files), "secret"))[0] == 204
+    status, body = await api.call("GET", "/v1/identity", secret="secret")
+    assert (status, from_json(body, KeptFiles)) == (200, files)
+    assert (await api.call("GET", "/v1/identity"))[0] == 403
+    assert (await api.call("GET", "/v1/identity", secret="wrong"))[0] == 403
+    strange = KeptFiles((kept("/etc/shadow", 0o600, b""),))
+    status, body = await api.call("POST", "/v1/identity", to_json(strange), "secret")
+    assert (status, json.loads(body)["where"]) == (400, "/etc/shadow")
+    await api.call("POST", "/v1/plan", to_json(PlanRequest(MACHINE)), "secret")
+    await api.call("POST", "/v1/report", to_json(Report("reboot", Status.DONE, 1.0)), "secret")
+    assert (await api.call("GET", "/v1/identity", secret="secret"))[0] == 409, "a running node has its own"
+    assert (await api.call("POST", "/v1/identity", to_json(files), "secret"))[0] == 409
+    log = (tmp_path / "logs/n1.log").read_text()
+    assert "PRIVATE" not in log and files.files[0].content not in log
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,17 @@ from imaged.daemon.provisioning import Provisioning
 from imaged.model.codec import to_json
 from imaged.model.errors import CannotPlan, Conflict, Denied, NotFound
 from imaged.model.hardware import Bus, Disk, Firmware, Inventory, Nic
+from imaged.model.host import Host, Identity
 from imaged.model.names import ImageRef
 from imaged.model.net import Mac
 from imaged.model.node import BootAction, Node, NodeState
+from imaged.model.plan import InstallPlan, WriteFile
 from imaged.model.report import Claim, Report, Status
 from imaged.model.settings import Settings
 from imaged.model.size import GIB
 from imaged.model.system import PlannedCrypt, System
+from imaged.model.vault import KeptFiles, kept
+from imaged.store.hosts import Hosts
 from imaged.store.settings import build
 
 MAC = Mac.parse("52:54:00:00:00:01")
@@ -189,3 +193,40 @@ def test_a_key_is_for_the_encrypted_devices_of_a_running_install(server: Provisi
     server.claim(Claim(token_of(server), "another secret"))
     assert server.key("n1", "crypt0") == key, "what a re-install preserves is still encrypted with it"
     assert not [each for each in (*server.nodes.facts("n1").values(), *server.nodes.reports("n1")) if key in str(each)]
+
+
+def _installed(server: Provisioning) -> str:
+    """One whole install; the machine-id that its plan gave the node."""
+    server.claim(Claim(token_of_install(server), "secret"))
+    plan = server.answer_plan("n1", MACHINE).plan
+    report(server, "reboot", Status.DONE)
+    return _machine_id(plan)
+
+
+def _machine_id(plan: InstallPlan) -> str:
+    steps = (step for phase in plan.phases for step in phase.steps)
+    return next(step.content for step in steps if isinstance(step, WriteFile) and step.path == "/etc/machine-id")
+
+
+def test_a_node_stays_who_it_is_until_it_shall_become_another(server: Provisioning) -> None:
+    hosts = Hosts(server.engine)
+    files = KeptFiles((kept("/etc/ssh/ssh_host_rsa_key", 0o600, b"x"),))
+    first = _installed(server)
+    assert _installed(server) == first
+    hosts.put_node("n1", Host(identity=Identity.NEW))
+    shown = _machine_id(server.plan(server.nodes.get("n1"), MACHINE))
+    server.claim(Claim(token_of_install(server), "again"))
+    server.keep_identity("n1", files)
+    assert server.identity("n1") == KeptFiles(), "it gets none of its old keys"
+    assert _machine_id(server.answer_plan("n1", MACHINE).plan) == shown != first
+    report(server, "reboot", Status.DONE)
+    server.record_up("n1")
+    update = server.updates.plan(server.nodes.get("n1"))
+    assert shown in [each.step.content for each in update.fixups if isinstance(each.step, WriteFile)]
+    hosts.put_node("n1", Host())
+    assert _installed(server) == shown, "who it has become is who it stays"
+
+
+def token_of_install(server: Provisioning) -> str:
+    server.nodes.set_action(("n1",), BootAction.INSTALL)
+    return token_of(server)

@@ -2,6 +2,7 @@
 
 import re
 
+from imaged.model.host import Identity
 from imaged.model.plan import CheckDevice, CheckFile, RunInTarget, Step
 from imaged.planning.fixups.bls import entry_of
 from imaged.planning.fixups.efi import boot_uuid
@@ -10,7 +11,6 @@ from imaged.planning.fixups.loader import Loader, loader, menu_of
 from imaged.planning.fixups.systemd_boot import kernels_on_esp
 from imaged.planning.fixups.target import Target
 from imaged.planning.fixups.tool import initrd_of
-from imaged.planning.identity import machine_id
 from imaged.planning.platforms import chains, efis
 
 _UUID = re.compile(r"UUID=\"?([0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})")
@@ -47,9 +47,10 @@ def _devices(target: Target) -> list[Step]:
 
 def _identity(target: Target) -> list[Step]:
     name = target.node.name
-    own = machine_id(target.site, name)
+    golden = target.host.identity is Identity.GOLDEN
+    mode, own = ("", "") if golden else ("0444", target.machine_id)
     steps: list[Step] = [
-        CheckFile("/etc/machine-id", "0444", own, reason="DHCP and journals would take the node for another"),
+        CheckFile("/etc/machine-id", mode, own, reason="DHCP and journals would take the node for another"),
         CheckFile("/etc/hostname", "0644", name, reason="the node would go by the golden client's name"),
         CheckFile(SECRET_PATH, "0600", reason="the node could not report that it is up"),
     ]

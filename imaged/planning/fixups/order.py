@@ -11,6 +11,7 @@ from imaged.model.plan import Step
 from imaged.planning.fixups.bls import boot_entries_files
 from imaged.planning.fixups.boot import kernel_command_line, remember_install_disk
 from imaged.planning.fixups.boot_entries import boot_entries
+from imaged.planning.fixups.cloud import cloud_init, cloud_state
 from imaged.planning.fixups.command_line import default_grub, kernel_cmdline, kernelopts, loader_type
 from imaged.planning.fixups.console import console_getty
 from imaged.planning.fixups.extlinux import extlinux_conf
@@ -20,17 +21,21 @@ from imaged.planning.fixups.identity import (
     machine_identity,
     merge_bases,
     node_secret,
+    restore_identity,
     server_address,
     ssh_host_keys,
 )
 from imaged.planning.fixups.initramfs import crash_dump, initramfs, initramfs_conf
 from imaged.planning.fixups.loader import boot_loader
+from imaged.planning.fixups.locale import locale
 from imaged.planning.fixups.multipath import multipath
 from imaged.planning.fixups.network import network
 from imaged.planning.fixups.network_golden import golden_network
 from imaged.planning.fixups.quarantine import quarantine, quarantine_again
+from imaged.planning.fixups.selinux import selinux_labels
 from imaged.planning.fixups.stack import crypttab, lvm_devices, mdadm_conf
 from imaged.planning.fixups.storage import fstab, resume
+from imaged.planning.fixups.storage_names import storage_names
 from imaged.planning.fixups.target import Target
 
 Fixup = Callable[[Target], tuple[Step, ...]]
@@ -52,7 +57,11 @@ FIXUPS: tuple[Fixup, ...] = (
     quarantine,
     golden_network,
     machine_identity,
+    storage_names,
     hostname,
+    locale,
+    cloud_init,
+    cloud_state,
     fstab,
     crypttab,
     mdadm_conf,
@@ -63,6 +72,7 @@ FIXUPS: tuple[Fixup, ...] = (
     *COMMAND_LINE,
     console_getty,
     network,
+    restore_identity,
     ssh_host_keys,
     node_secret,
     server_address,
@@ -74,7 +84,10 @@ FIXUPS: tuple[Fixup, ...] = (
 UPDATE_FIXUPS: tuple[Fixup, ...] = (
     quarantine_again,
     machine_identity,
+    storage_names,
     hostname,
+    locale,
+    cloud_init,
     fstab,
     crypttab,
     mdadm_conf,
@@ -86,9 +99,11 @@ UPDATE_FIXUPS: tuple[Fixup, ...] = (
     ssh_host_keys,
     server_address,
     report_up,
+    selinux_labels,
 )
 
-BOOTLOADER: tuple[Fixup, ...] = (initramfs, remember_install_disk, boot_loader)
+# Labels last: these, too, write files.
+BOOTLOADER: tuple[Fixup, ...] = (initramfs, remember_install_disk, boot_loader, selinux_labels)
 
 # After the copies of the ESP: entries may name them.
 FIRMWARE: tuple[Fixup, ...] = (boot_entries,)

@@ -1,5 +1,6 @@
 """Golden state that must not live on in a node: leases, seeds, device names, leftovers of the golden client."""
 
+from imaged.model.host import Identity
 from imaged.model.plan import RemovePath, Step
 from imaged.planning.fixups.target import Target
 
@@ -14,8 +15,23 @@ _GOLDEN = (
     ("/var/lib/systemd/network/*", "leases of the golden client"),
     ("/var/lib/dhcp/*.leases", "leases of the golden client"),
     ("/var/lib/NetworkManager/*.lease", "leases of the golden client"),
+    ("/var/lib/NetworkManager/internal-*", "leases of the golden client"),
+    ("/var/lib/NetworkManager/timestamps", "connections of the golden client"),
+    ("/var/lib/dhclient/*", "leases of the golden client"),
+    ("/var/lib/dhcpcd/*", "leases and identity of the golden client"),
+    ("/var/lib/wicked/*", "leases and identity of the golden client"),
+    ("/etc/hostid", "shared identity"),
+    ("/etc/machine-info", "name and place of the golden client"),
+    ("/etc/iscsi/initiatorname.iscsi", "two hosts of one name would share a login"),
+    ("/etc/nvme/hostnqn", "two hosts of one name would share a login"),
+    ("/etc/nvme/hostid", "two hosts of one name would share a login"),
     ("/var/lib/NetworkManager/secret_key", "shared IPv6 identity"),
     ("/var/lib/urandom/random-seed", "shared entropy"),
+    ("/var/lib/misc/random-seed", "shared entropy"),
+    ("/var/lib/seedrng/*", "shared entropy"),
+    ("/boot/loader/random-seed", "shared entropy"),
+    ("/boot/efi/loader/random-seed", "shared entropy"),
+    ("/efi/loader/random-seed", "shared entropy"),
     ("/etc/lvm/devices/*", "disk ids of the golden client: its volume groups stay invisible elsewhere"),
     ("/boot/grub/device.map", "disk names of the golden client"),
     ("/boot/grub/grubenv", "boot state of the golden client"),
@@ -30,9 +46,18 @@ _NEVER_THE_NODES = frozenset(
 )
 
 
-def quarantine(_target: Target) -> tuple[Step, ...]:
-    """Always the same list: a path that is not there is no fault."""
-    return tuple(RemovePath(path, reason) for path, reason in _GOLDEN)
+# Of these, what a node has in common with the golden client if that was said.
+_IDENTITY = frozenset(
+    ("/etc/ssh/ssh_host_*", "/etc/hostid", "/etc/machine-info", "/etc/iscsi/initiatorname.iscsi", "/etc/nvme/hostnqn",
+     "/etc/nvme/hostid")
+)  # fmt: skip
+
+
+def quarantine(target: Target) -> tuple[Step, ...]:
+    """Always the same list, but for a node that shall be the golden client's twin: a path that is not there is no
+    fault."""
+    stays = _IDENTITY if target.host.identity is Identity.GOLDEN else frozenset()
+    return tuple(RemovePath(path, reason) for path, reason in _GOLDEN if path not in stays)
 
 
 def quarantine_again(target: Target) -> tuple[Step, ...]:

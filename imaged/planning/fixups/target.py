@@ -9,6 +9,7 @@ from imaged.model.host import Host
 from imaged.model.image import ImageFacts
 from imaged.model.node import Node
 from imaged.model.system import System
+from imaged.planning.identity import machine_id
 
 
 @frozen
@@ -28,6 +29,12 @@ class Target:
     dns: tuple[str, ...] = ()
     domain: str = ""
     host: Host = Host()
+    generation: int = 0
+
+    @property
+    def machine_id(self) -> str:
+        """The node's own: the same at every install, until it shall become another (``generation``)."""
+        return machine_id(self.site, self.node.name, self.generation)
 
     @property
     def console(self) -> str:
