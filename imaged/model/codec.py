@@ -254,7 +254,7 @@ def from_json(text: str | bytes, kind: type[T], *, where: str = "") -> T:
 def _explain(error: BaseException, kind: type | None) -> str:
     if isinstance(error, ForbiddenExtraKeysError):
         known = [field.name for field in attrs.fields(error.cl)] if attrs.has(error.cl) else []
-        return "; ".join(_unknown_key(key, known) for key in sorted(error.extra_fields))
+        return "; ".join(_unknown_key(key, known) for key in sorted(map(str, error.extra_fields)))
     if isinstance(error, KeyError):
         return f"the key {error.args[0]!r} is missing"
     if isinstance(error, ImagedError):
