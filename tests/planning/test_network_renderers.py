@@ -187,6 +187,54 @@ def test_ifupdown_takes_it(kind: str, name: str, tmp_path: Path) -> None:
         assert said in done.stderr
 
 
+_NETWORKD = "/lib/systemd/systemd-networkd"
+# networkd in namespaces of its own, with nothing but our files, says what it does not understand as it reads them.
+_ALONE = f"""\
+set -e
+mount --make-rprivate /
+mkdir -p /etc/systemd/network
+mount --bind "$1" /etc/systemd/network
+mount -t tmpfs tmpfs /run
+mkdir -p /run/systemd/netif/links /run/systemd/netif/leases /run/systemd/netif/lldp /run/udev
+chown -R systemd-network: /run/systemd/netif
+touch /run/udev/control
+SYSTEMD_LOG_LEVEL=info SYSTEMD_LOG_TARGET=console {_NETWORKD}
+exit  # the shell stays as process 1, and all dies with it: networkd alone forgets its parent with its privileges
+"""
+
+
+def read_by_networkd(directory: Path) -> list[str]:
+    """What it said until it knew every link that is there: only then has it read every file."""
+    for path in (directory, *directory.parents[:3]):
+        path.chmod(0o755)  # it reads them as a user of its own
+    heard: list[str] = []
+    with subprocess.Popen(
+        ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "bash", "-c", _ALONE, "-", str(directory)),
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    ) as networkd:  # fmt: skip
+        assert networkd.stdout is not None
+        try:
+            for line in networkd.stdout:
+                heard.append(line)
+                if "Enumeration completed" in line:
+                    break
+        finally:
+            networkd.kill()
+    assert "Enumeration completed\n" in heard, heard
+    return [line for line in heard if "/etc/systemd/network/" in line]
+
+
+@pytest.mark.processes
+@pytest.mark.skipif(os.geteuid() != 0 or not Path(_NETWORKD).exists(), reason="needs root and systemd-networkd")
+def test_networkd_takes_it(tmp_path: Path) -> None:
+    for name in ("nothing", "backup", "everything"):
+        lay(network(target("networkd", name)), tmp_path / name)
+        assert read_by_networkd(tmp_path / name / "etc/systemd/network") == []
+    file = tmp_path / "everything/etc/systemd/network/10-imaged-br0.network"
+    file.write_text(file.read_text().replace("DHCP=", "DHPC="))
+    assert "Unknown key" in read_by_networkd(file.parent)[0], "and it would say what it does not understand"
+
+
 @pytest.mark.parametrize(
     ("facts", "expected"),
     [
