@@ -15,11 +15,11 @@ IMAGED := $(BIN)/imaged --settings $(DEMO_SETTINGS)
 PACKAGES := python3 python3-venv python3-parted python3-pyudev rsync mmdebstrap debian-archive-keyring zstd cpio \
     qemu-system-x86 qemu-utils ipxe ipxe-qemu ovmf iproute2 openssh-client e2fsprogs fdisk dosfstools
 TEST_PACKAGES := acl attr atftp btrfs-progs busybox createrepo-c curl dhcpcd5 dnf gpg isc-dhcp-client isc-dhcp-relay libarchive-tools libcap2-bin \
-    nftables openssh-server rpm squashfs-tools systemd tftp-hpa udhcpc xfsprogs zypper
+    nftables openssh-server rpm squashfs-tools swtpm systemd tftp-hpa udhcpc xfsprogs zypper
 
 .PHONY: help
 help:  ## List these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: install $(DEMO)/image.stamp ramdisk  ## Build an image, network-boot an empty virtual machine, install it (root)
@@ -48,6 +48,11 @@ check: $(VENV)/installed  ## Lint, types, import contracts and the tests that ne
 .PHONY: vm
 vm: install $(DEMO)/image.stamp ramdisk  ## The long matrix: firmwares, disks, NICs, power cuts (root, about two hours)
 	IMAGED_VM_STATE=$(DEMO) IMAGED_VM=all $(BIN)/python -m pytest -v tests/vm
+
+# Whole installs by layout, and their table. Resumes nothing: hours on two cores without KVM.
+.PHONY: test-matrix
+test-matrix: install $(DEMO)/image.stamp $(DEMO)/storage.stamp ramdisk  ## Every layout on every firmware, in docs/matrix.md (root, hours)
+	IMAGED_VM_STATE=$(DEMO) IMAGED_VM=all $(BIN)/python -m pytest -v tests/vm/test_layouts.py --matrix docs/matrix.md
 
 .PHONY: bench
 bench: install $(DEMO)/image.stamp ramdisk  ## The figures in bench/RESULTS.md (root)
@@ -80,6 +85,10 @@ $(DEMO_SETTINGS):
 
 $(DEMO)/image.stamp: images/debian-12.yaml $(wildcard imaged/planning/build*.py) imaged/planning/clean.py | install $(DEMO)/key $(DEMO_SETTINGS)
 	$(IMAGED) buildimage images/debian-12.yaml --root-key $(DEMO)/key.pub
+	touch $@
+
+$(DEMO)/storage.stamp: images/debian-12-storage.yaml $(wildcard imaged/planning/build*.py) imaged/planning/clean.py | install $(DEMO)/key $(DEMO_SETTINGS)
+	$(IMAGED) buildimage images/debian-12-storage.yaml --root-key $(DEMO)/key.pub
 	touch $@
 
 .PHONY: ramdisk

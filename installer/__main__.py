@@ -10,9 +10,10 @@ from pathlib import Path
 
 from imaged.model.errors import ImagedError
 from imaged.model.report import Claimed
-from installer import cmdline, confirm, tree, udev
+from installer import cmdline, confirm, storage, tree
 from installer.cmdline import Orders
 from installer.console import Console, uptime
+from installer.crypts import Keys
 from installer.execute import Target, actions, ends_with_reboot, execute
 from installer.process import Processes
 from installer.reports import Journal, Reporter
@@ -57,7 +58,7 @@ def install(orders: Orders, claimed: Claimed, reporter: Reporter) -> None:
         admit(claimed.authorized_keys)
         notice_lost_servers()
     with reporter.phase("inventory"):
-        inventory = udev.take(orders.boot_mac)
+        inventory = storage.take(orders.boot_mac, processes.run)
     with reporter.phase("plan"):
         answer = reporter.server.plan(inventory)
         plan = answer.plan
@@ -69,8 +70,8 @@ def install(orders: Orders, claimed: Claimed, reporter: Reporter) -> None:
             confirm.confirm(disk, inventory.disks)
         _ROOT.mkdir(exist_ok=True)
     source = Source(orders.host, claimed.rsync_port, claimed.node, reporter.server.secret)
-    target = Target(_ROOT, source)
-    execute(plan, actions(target, processes, reporter, plan), reporter, partial(hand_over_host_keys, reporter.server))
+    target = Target(_ROOT, source, Keys(reporter.server.key))
+    execute(plan, actions(target, processes, reporter, plan), reporter, partial(between, reporter.server, target.keys))
     if ends_with_reboot(plan):
         leave(processes)
 
@@ -98,12 +99,16 @@ def notice_lost_servers() -> None:
             Path(f"/proc/sys/net/ipv4/tcp_keepalive_{name}").write_text(str(seconds))
 
 
-def hand_over_host_keys(server: Server, phase: str) -> None:
-    """Once the fixups have made them, the server learns the node's ssh host keys: no first contact on trust."""
-    if phase == "fixups":
-        keys = "".join(path.read_text() for path in tree.matches(_ROOT, _HOST_KEYS))
-        if keys:
-            server.host_keys(keys)
+def between(server: Server, keys: Keys, phase: str) -> None:
+    """What a plan may not hold: after the image the files with keys of encrypted devices, so that the fixups find them
+    for the initramfs; and once the fixups have made them, the server learns the node's ssh host keys: no first contact
+    on trust."""
+    if phase == "transfer":
+        keys.leave(_ROOT)
+    elif phase == "fixups":
+        public = "".join(path.read_text() for path in tree.matches(_ROOT, _HOST_KEYS))
+        if public:
+            server.host_keys(public)
 
 
 def leave(processes: Processes) -> None:

@@ -58,6 +58,11 @@ def cpus() -> int:
     return os.cpu_count() or 1
 
 
+def tpm2(sys: Path = Path("/sys")) -> bool:
+    """Whether there is a TPM of version 2 that the kernel has a driver for (since Linux 5.6)."""
+    return any(_read(each) == "2" for each in sys.glob("class/tpm/tpm*/tpm_version_major"))
+
+
 def _read(path: Path) -> str:
     try:
         return path.read_text(errors="replace").strip()

@@ -14,15 +14,25 @@ from imaged.model.plan import (
     CheckFile,
     InstallPlan,
     KeepSecret,
+    MakeArray,
+    MakeCrypt,
     MakeFilesystem,
+    MakeGroup,
     MakeLink,
+    MakeSubvolumes,
     MakeSwap,
+    MakeSwapFile,
     MakeTable,
+    MakeVolume,
+    MirrorEsp,
     Mount,
+    OpenCrypt,
     Phase,
     Reboot,
     RemovePath,
     RunInTarget,
+    StartArray,
+    StartGroup,
     Step,
     SyncOverrides,
     SyncTree,
@@ -30,7 +40,24 @@ from imaged.model.plan import (
     WipeDisk,
     WriteFile,
 )
-from installer import chroot, confirm, disks, filesystems, mounts, transfer, tree, udev, wipe
+from installer import (
+    arrays,
+    chroot,
+    confirm,
+    crypts,
+    disks,
+    dmi,
+    esp,
+    filesystems,
+    groups,
+    mounts,
+    subvolumes,
+    swapfile,
+    transfer,
+    tree,
+    udev,
+    wipe,
+)
 from installer.process import Processes
 from installer.reports import Reporter
 
@@ -39,10 +66,12 @@ Actions = Mapping[type, Callable[[Any], None]]
 
 @frozen
 class Target:
-    """What steps work on: the root that the node's filesystems are mounted below, and where its image comes from."""
+    """What steps work on: the root that the node's filesystems are mounted below, where its image comes from, and the
+    keys of its encrypted devices."""
 
     root: Path
     source: transfer.Source
+    keys: crypts.Keys
 
 
 def execute(plan: InstallPlan, actions: Actions, reporter: Reporter, after: Callable[[str], None]) -> None:
@@ -90,7 +119,7 @@ def actions(target: Target, processes: Processes, reporter: Reporter, plan: Inst
 
     def wipe_disk(step: WipeDisk) -> None:
         fresh(step)
-        wipe.wipe(step.disk, run)
+        wipe.wipe(step, run)
 
     def make_table(step: MakeTable) -> None:
         fresh(step)
@@ -101,6 +130,16 @@ def actions(target: Target, processes: Processes, reporter: Reporter, plan: Inst
         MakeTable: make_table,
         MakeFilesystem: partial(filesystems.make_filesystem, run=run),
         MakeSwap: partial(filesystems.make_swap, run=run),
+        MakeArray: partial(arrays.make_array, run=run),
+        StartArray: partial(arrays.start_array, run=run),
+        MakeCrypt: partial(crypts.make_crypt, keys=target.keys, memory=dmi.memory(), run=run),
+        OpenCrypt: partial(crypts.open_crypt, keys=target.keys, run=run),
+        MakeGroup: partial(groups.make_group, run=run),
+        StartGroup: partial(groups.start_group, run=run),
+        MakeVolume: partial(groups.make_volume, run=run),
+        MakeSubvolumes: partial(subvolumes.make_subvolumes, run=run),
+        MakeSwapFile: partial(swapfile.make_swap_file, root=root, run=run),
+        MirrorEsp: partial(esp.mirror_esp, root=root, run=run),
         Mount: partial(mounts.mount, root=root, run=run),
         SyncTree: sync,
         SyncOverrides: lay,
@@ -153,6 +192,26 @@ def describe(step: Step) -> str:
             return f"make {fs.value} on {path}"
         case MakeSwap(device=path):
             return f"make swap on {path}"
+        case MakeArray(device=path, level=level):
+            return f"make RAID {level} {path}"
+        case StartArray(device=path):
+            return f"start {path}"
+        case MakeCrypt(device=path, name=name):
+            return f"encrypt {path} as {name}"
+        case OpenCrypt(device=path, name=name):
+            return f"open {path} as {name}"
+        case MakeGroup(group=group):
+            return f"make volume group {group}"
+        case StartGroup(group=group):
+            return f"start volume group {group}"
+        case MakeVolume(group=group, name=name, thin=thin):
+            return f"make {'thin pool' if thin else 'volume'} {group}/{name}"
+        case MakeSubvolumes(device=path):
+            return f"make subvolumes on {path}"
+        case MakeSwapFile(path=path):
+            return f"make swap file {path}"
+        case MirrorEsp(source=source, devices=devices):
+            return f"copy {source} to {', '.join(devices)}"
         case Mount(device=path, at=at):
             return f"mount {path} at {at}"
         case SyncTree(image=image, at=at):

@@ -3,8 +3,8 @@
 import tempfile
 
 from imaged.model.errors import ImagedError
-from imaged.model.layout import Filesystem
 from imaged.model.plan import CheckDevice, MakeFilesystem, MakeSwap
+from imaged.model.stack import Filesystem
 from installer.process import Run
 
 
@@ -21,18 +21,23 @@ def make_filesystem(step: MakeFilesystem, run: Run) -> None:
 
 
 def mkfs(step: MakeFilesystem) -> tuple[str, ...]:
-    """The program and its arguments. Old signatures are no reason to ask: nobody is there to answer."""
-    device, label = step.device, step.label
+    """The program and its arguments, the layout's own last: they may say otherwise.
+
+    Old signatures are no reason to ask: nobody is there to answer.
+    """
+    more, label = (*step.arguments, step.device), step.label
     match step.fs:
         case Filesystem.EXT4:
-            return ("mkfs.ext4", "-F", "-q", "-U", step.uuid, *(("-L", label) if label else ()), device)
+            return ("mkfs.ext4", "-F", "-q", "-U", step.uuid, *(("-L", label) if label else ()), *more)
         case Filesystem.XFS:
-            return ("mkfs.xfs", "-f", "-q", "-m", f"uuid={step.uuid}", *(("-L", label) if label else ()), device)
+            return ("mkfs.xfs", "-f", "-q", "-m", f"uuid={step.uuid}", *(("-L", label) if label else ()), *more)
         case Filesystem.BTRFS:
-            return ("mkfs.btrfs", "-f", "-q", "-U", step.uuid, *(("-L", label) if label else ()), device)
+            return ("mkfs.btrfs", "-f", "-q", "-U", step.uuid, *(("-L", label) if label else ()), *more)
+        case Filesystem.F2FS:
+            return ("mkfs.f2fs", "-f", "-q", "-U", step.uuid, *(("-l", label) if label else ()), *more)
         case Filesystem.VFAT:
             volume_id = step.uuid.replace("-", "")
-            return ("mkfs.vfat", "-F", "32", "-i", volume_id, *(("-n", label) if label else ()), device)
+            return ("mkfs.vfat", "-F", "32", "-i", volume_id, *(("-n", label) if label else ()), *more)
 
 
 def make_swap(step: MakeSwap, run: Run) -> None:

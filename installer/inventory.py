@@ -7,12 +7,12 @@ from attrs import frozen
 
 from imaged.model.hardware import Bus, Disk, Nic
 from imaged.model.net import Mac
+from installer.found import TABLES, decoded, partition
 
 _NEVER = re.compile(
     r"(loop|ram|zram|dm-|md|sr|fd|nbd|mtdblock|drbd|rbd|bcache)\d|mmcblk\d+(boot|rpmb|gp)|nvme\d+c\d+n\d"
 )
 _NO_DISK = ("cd", "floppy", "tape")
-_ESCAPE = re.compile(rb"\\x([0-9a-fA-F]{2})")
 _TABLES = {"dos": "msdos"}  # udev's word, ours
 _SECTOR = 512  # sysfs counts in these whatever the disk's sectors are (Documentation/ABI/stable/sysfs-block)
 
@@ -60,6 +60,8 @@ def disk(device: BlockDevice, in_use: str = "") -> Disk | None:
         by_path=udev.get("ID_PATH", ""),
         in_use=in_use,
         contents=contents(udev, device.partitions),
+        table=_table(udev),
+        partitions=tuple(sorted(filter(None, map(partition, device.partitions)), key=lambda each: each.number)),
     )
 
 
@@ -153,9 +155,13 @@ def octal(text: str) -> str:
 
 def _said(udev: Mapping[str, str], key: str) -> str:
     """The encoded form keeps the spaces that the plain one turns into underscores."""
-    encoded = udev.get(f"{key}_ENC", "").encode()
-    decoded = _ESCAPE.sub(lambda match: bytes((int(match[1], 16),)), encoded).decode(errors="replace")
-    return " ".join((decoded or udev.get(key, "").replace("_", " ")).split())
+    said = decoded(udev.get(f"{key}_ENC", "")) or udev.get(key, "").replace("_", " ")
+    return " ".join(said.split())
+
+
+def _table(udev: Mapping[str, str]) -> str:
+    table = udev.get("ID_PART_TABLE_TYPE", "")
+    return table if table in TABLES else ""
 
 
 def _serial(udev: Mapping[str, str], attributes: Mapping[str, str]) -> str:

@@ -5,10 +5,12 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from http.client import HTTPException
+from urllib.parse import quote
 
 from attrs import frozen
 
 from imaged.model.codec import from_json, to_json
+from imaged.model.dialect import HEADER, dialect
 from imaged.model.errors import BadInput, Conflict, Denied, ImagedError, NotFound, Unreachable
 from imaged.model.hardware import Inventory
 from imaged.model.report import Claim, Claimed, PlanAnswer, PlanRequest, Problem, Report
@@ -68,16 +70,29 @@ class Server:
         """Hand over the node's ssh public host keys."""
         self._post("hostkeys", text)
 
+    def key(self, name: str) -> str:
+        """The key of the node's encrypted device ``name``; made by the server when it is first asked for."""
+        return self._ask("GET", f"key/{quote(name, safe='')}").decode("ascii", "replace").strip()
+
     def _post(
         self, name: str, body: str, *, signed: bool = True, pauses: tuple[int, ...] = PAUSES, timeout: float = _TIMEOUT
     ) -> bytes:
-        headers = {"Content-Type": "application/json" if body[:1] == "{" else "text/plain; charset=utf-8"}
+        return self._ask("POST", name, body, signed=signed, pauses=pauses, timeout=timeout)
+
+    def _ask(
+        self, method: str, name: str, body: str = "", *, signed: bool = True, pauses: tuple[int, ...] = PAUSES,
+        timeout: float = _TIMEOUT,
+    ) -> bytes:  # fmt: skip
+        kind = "application/json" if body[:1] == "{" else "text/plain; charset=utf-8"
+        headers = {"Content-Type": kind, HEADER: dialect()}
         if signed:
             headers["Authorization"] = f"Bearer {self.secret}"
         url = f"{self.base}/v1/{name}"
+        data = None if method == "GET" else body.encode("utf-8", "replace")
+        request = urllib.request.Request(url, data=data, headers=headers, method=method)
         for pause in (*pauses, None):
             try:
-                return _exchange(url, body.encode("utf-8", "replace"), headers, timeout)
+                return _exchange(request, timeout)
             except Unreachable as error:
                 if pause is None:
                     raise
@@ -86,9 +101,9 @@ class Server:
         raise AssertionError("the last attempt returns or raises")
 
 
-def _exchange(url: str, body: bytes, headers: dict[str, str], timeout: float) -> bytes:
+def _exchange(request: urllib.request.Request, timeout: float) -> bytes:
     """One request. Raises Unreachable where another attempt may help, another ImagedError where the answer is no."""
-    request = urllib.request.Request(url, data=body, headers=headers, method="POST")
+    url = request.full_url
     try:
         with _OPENER.open(request, timeout=timeout) as answer:
             return b"".join(_bounded(iter(lambda: answer.read(65536), b""), url))

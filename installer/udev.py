@@ -24,7 +24,7 @@ _SIOCETHTOOL, _ETHTOOL_GPERMADDR, _ADDRESS_ROOM = 0x8946, 0x20, 32  # linux/sock
 
 
 def take(boot_mac: Mac | None) -> Inventory:
-    """Everything a plan may depend on, as it is now."""
+    """Everything a plan may depend on, but for what lies on the disks in arrays and groups."""
     return Inventory(
         arch=os.uname().machine,
         firmware=dmi.firmware(),
@@ -36,6 +36,7 @@ def take(boot_mac: Mac | None) -> Inventory:
         secure_boot=dmi.secure_boot(),
         smbios=dmi.smbios(),
         boot_mac=boot_mac,
+        tpm2=dmi.tpm2(),
     )
 
 
@@ -68,6 +69,12 @@ def block_devices() -> Iterator[BlockDevice]:
         )
 
 
+def holding(kind: str) -> tuple[str, ...]:
+    """Paths of disks and partitions with that content (udev's ID_FS_TYPE)."""
+    devices = pyudev.Context().list_devices(subsystem="block", ID_FS_TYPE=kind)
+    return tuple(sorted(str(device.device_node) for device in devices))
+
+
 def net_devices() -> Iterator[NetDevice]:
     """Every interface that udev knows; an SR-IOV virtual function is none of the machine's own."""
     for device in pyudev.Context().list_devices(subsystem="net"):
@@ -87,7 +94,7 @@ def net_devices() -> Iterator[NetDevice]:
 def in_use(name: str, mounts: dict[str, str]) -> str:
     """Why the disk must not be touched: it, a partition of it or something stacked on them is mounted."""
     for device in (name, *inventory.highest_first(name, above)):
-        number = _read(Path("/sys/class/block", device, "dev"))
+        number = read(Path("/sys/class/block", device, "dev"))
         point = mounts.get(number) or mounts.get(f"/dev/{device}")
         if point:
             return f"mounted on {point}"
@@ -101,10 +108,10 @@ def above(name: str) -> tuple[str, ...]:
 
 
 def _attributes(device: pyudev.Device, names: tuple[str, ...]) -> dict[str, str]:
-    read = {name: _read(Path(device.sys_path, name)) for name in names}
-    if not read.get("serial"):
-        read["serial"] = _read(Path(device.sys_path, "device/serial"))
-    return {name: value for name, value in read.items() if value}
+    found = {name: read(Path(device.sys_path, name)) for name in names}
+    if not found.get("serial"):
+        found["serial"] = read(Path(device.sys_path, "device/serial"))
+    return {name: value for name, value in found.items() if value}
 
 
 def _permanent_address(name: str) -> str:
@@ -120,7 +127,8 @@ def _permanent_address(name: str) -> str:
     return bytes(buffer[8 : 8 + size]).hex(":") if size == 6 else ""
 
 
-def _read(path: Path) -> str:
+def read(path: Path) -> str:
+    """A file of sysfs, without its newline; empty where it cannot be read."""
     try:
         return path.read_text(errors="replace").strip()
     except OSError:  # carrier and speed answer EINVAL while the interface is down

@@ -2,36 +2,70 @@
 
 import fcntl
 import os
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from imaged.model.errors import Conflict
-from imaged.model.hardware import Disk
+from imaged.model.plan import WipeDisk
 from imaged.model.size import MIB
 from installer.inventory import highest_first
 from installer.process import Run
 from installer.udev import above
 
 _BLKRRPART = 0x125F  # linux/fs.h
+EXTENDED = ("0x5", "0x05", "0xf", "0x0f", "0x85")  # MBR types of an extended partition, as blkid and as people write
+_PART_OF_ARRAY = re.compile(r"md.*\dp\d+")  # goes with its array
 _EDGE = MIB  # md 0.90 and ZFS keep their labels at the end of a device, all others near its start
 
 
-def wipe(disk: Disk, run: Run) -> None:
-    """Leave ``disk`` without anything that udev or the kernel recognises, and without partitions."""
-    name = Path(disk.path).name
-    stacked = highest_first(name, above)
+def wipe(step: WipeDisk, run: Run) -> None:
+    """Leave the disk without partitions and without anything that udev or the kernel recognises; with ``step.keep``
+    that holds for what is outside of the kept partitions, and the table is left alone."""
+    disk, name = step.disk, Path(step.disk.path).name
+    partitions = {each: number(each) for each in above(name) if number(each)}
+    stacked = condemned(name, partitions, step, above)
     for argv in stop(stacked, swaps(Path("/proc/swaps").read_text()), mapped(stacked)):
         run(argv)
-    partitions = tuple(each for each in stacked if Path("/sys/class/block", each, "partition").exists())
     run(("udevadm", "settle"))
-    extents = tuple(extent(each) for each in partitions)  # now: udev takes them away once the table is gone
+    doomed = tuple(each for each in partitions if each in stacked)
+    extents = tuple(extent(each) for each in doomed)  # now: udev takes them away once the table is gone
     # Partitions first: wipefs on the whole disk removes the table, and with it the way to reach them.
-    run(("wipefs", "--all", "--force", *(f"/dev/{each}" for each in partitions), disk.path))
+    paths = (*(f"/dev/{each}" for each in doomed), *(() if step.keep else (disk.path,)))
+    if paths:
+        run(("wipefs", "--all", "--force", *paths))
     with held(disk.path) as device:
-        clear(device, edges(disk.size, extents))
-        fcntl.ioctl(device, _BLKRRPART)
+        clear(device, ends(disk.size, extents) if step.keep else edges(disk.size, extents))
+        if not step.keep:
+            fcntl.ioctl(device, _BLKRRPART)
     run(("udevadm", "settle"))
+
+
+def condemned(
+    name: str, partitions: Mapping[str, int], step: WipeDisk, above: Callable[[str], Iterable[str]]
+) -> tuple[str, ...]:
+    """All on the disk ``name`` that must go, highest first; ``partitions`` are the numbers of those that it has.
+
+    Raises Conflict when a kept one is not there, or when something stands both on what is kept and on what goes.
+    """
+    if not step.keep:
+        return highest_first(name, above)
+    missing = set(step.keep) - set(partitions.values())
+    if missing:
+        raise Conflict(f"partition {min(missing)} is to be kept and is not there", where=str(step.disk))
+    # An MBR's extended partition is no room of its own: its first sector chains the logical ones, kept or not.
+    spared = {*step.keep, *(each.number for each in step.disk.partitions if each.type.lower() in EXTENDED)}
+    kept = {device for each, number in partitions.items() if number in spared for device in highest_first(each, above)}
+    found: dict[str, None] = {}
+    for each, its_number in partitions.items():
+        if its_number not in spared:
+            found.update(dict.fromkeys((*highest_first(each, above), each)))
+    both = kept & set(found)
+    if both:
+        what = f"{min(both)} stands on a partition that is kept and on one that is not"
+        raise Conflict(what, where=str(step.disk), hint="Nothing was written.")
+    return highest_first(name, lambda device: (each for each in above(device) if each in found))
 
 
 def stop(stacked: Iterable[str], active_swaps: frozenset[str], names: dict[str, str]) -> Iterator[tuple[str, ...]]:
@@ -41,7 +75,7 @@ def stop(stacked: Iterable[str], active_swaps: frozenset[str], names: dict[str, 
             yield ("swapoff", f"/dev/{device}")
         if device.startswith("dm-"):
             yield ("dmsetup", "remove", "--retry", names[device])
-        elif device.startswith("md"):
+        elif device.startswith("md") and not _PART_OF_ARRAY.fullmatch(device):
             yield ("mdadm", "--stop", f"/dev/{device}")
 
 
@@ -56,6 +90,12 @@ def mapped(stacked: Iterable[str]) -> dict[str, str]:
     return {each: path.read_text().strip() for each, path in names if path.exists()}
 
 
+def number(device: str) -> int:
+    """Of a partition; 0 for what is none."""
+    place = Path("/sys/class/block", device, "partition")
+    return int(place.read_text()) if place.exists() else 0
+
+
 def extent(partition: str) -> tuple[int, int]:
     """Start and size of a partition in bytes; sysfs counts in 512 bytes for any disk."""
     place = Path("/sys/class/block", partition)
@@ -64,8 +104,13 @@ def extent(partition: str) -> tuple[int, int]:
 
 def edges(size: int, extents: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
     """First and last MiB of each extent and of the disk itself, as (offset, length), never beyond ``size``."""
+    return ends(size, ((0, size), *extents))
+
+
+def ends(size: int, extents: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """First and last MiB of each extent alone, as (offset, length), never beyond ``size``."""
     found: set[tuple[int, int]] = set()
-    for start, length in ((0, size), *extents):
+    for start, length in extents:
         edge = min(_EDGE, length)
         found |= {(start, edge), (start + length - edge, edge)}
     return tuple(sorted((offset, min(length, size - offset)) for offset, length in found if offset < size))

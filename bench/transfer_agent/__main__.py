@@ -16,6 +16,7 @@ from attrs import evolve
 from imaged.model.plan import InstallPlan, MakeFilesystem, Mount, Phase, SyncTree, Unmount
 from installer import cmdline, udev
 from installer.console import Console, uptime
+from installer.crypts import Keys
 from installer.execute import Target, actions, execute
 from installer.process import Processes
 from installer.reports import Journal, Reporter
@@ -34,18 +35,19 @@ def main() -> int:
     claimed = server.claim(orders.token)
     reporter = Reporter(server, console, Journal(), uptime)
     source = Source(orders.host, claimed.rsync_port, claimed.node, server.secret)
+    target = Target(ROOT, source, Keys(server.key))
     peer = ("rsync", "-aHAXS", "--numeric-ids", f"rsync://{orders.host}:{PEER_PORT}/image/", f"{ROOT}/")
     try:
-        repeat(server.plan(udev.take(orders.boot_mac)).plan, source, peer, reporter)
+        repeat(server.plan(udev.take(orders.boot_mac)).plan, target, peer, reporter)
     except Exception as error:  # whatever it is, the host is waiting for figures and must hear that none will come
         reporter.failed(f"{type(error).__name__}: {error}")
     return 1
 
 
-def repeat(plan: InstallPlan, source: Source, peer: tuple[str, ...], reporter: Reporter) -> None:
+def repeat(plan: InstallPlan, target: Target, peer: tuple[str, ...], reporter: Reporter) -> None:
     """Ours, peer, ours, peer, ... Raises ImagedError at the first thing that fails."""
     processes = Processes(reporter.journal.add)
-    table = actions(Target(ROOT, source), processes, reporter, plan)
+    table = actions(target, processes, reporter, plan)
 
     def carry_out(*phases: Phase) -> None:
         execute(evolve(plan, phases=phases), table, reporter, lambda phase: None)

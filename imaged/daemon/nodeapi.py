@@ -15,6 +15,7 @@ from twisted.web.static import File
 from imaged.daemon.nodelog import NodeLogs
 from imaged.daemon.provisioning import Provisioning
 from imaged.model.codec import from_json, to_json
+from imaged.model.dialect import HEADER, dialect
 from imaged.model.errors import BadInput, CannotPlan, Conflict, Denied, ImagedError, NotFound
 from imaged.model.net import Mac
 from imaged.model.report import Claim, PlanRequest, Problem, Report, Status
@@ -81,7 +82,16 @@ class NodeApi:
     def plan(self, request: Request) -> str:
         """Inventory in, plan out."""
         name = self._node(request)
+        _refuse_other_dialect(request)
         return self._answer(request, self._provisioning.answer_plan(name, _body(request, PlanRequest).inventory))
+
+    @app.route("/v1/key/<device>", methods=["GET"])
+    def key(self, request: Request, device: str) -> str:
+        """The key of an encrypted device that is being installed."""
+        key = self._provisioning.key(self._node(request), device)
+        request.setHeader("Content-Type", "text/plain")
+        request.setHeader("Cache-Control", "no-store")
+        return key
 
     @app.route("/v1/report", methods=["POST"])
     def report(self, request: Request) -> None:
@@ -213,3 +223,12 @@ def _body(request: Request, kind: Callable[..., T]) -> T:
 
 def _text(data: bytes) -> str:
     return data.decode("utf-8", "replace")
+
+
+def _refuse_other_dialect(request: Request) -> None:
+    """A plan of ours means something else, or nothing, to an agent of another release."""
+    if _text(request.getHeader(HEADER.lower().encode()) or b"") != dialect():
+        raise Conflict(
+            "the boot ramdisk was made by another release of imaged than this server",
+            hint="Run `imaged mkramdisk`, then start the machine again.",
+        )

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from imaged.daemon.layers import SiteLayers
 from imaged.daemon.updates import NEVER_UPDATED, RUNNING, Updates
-from imaged.model.codec import to_json
+from imaged.model.codec import from_json, to_json
 from imaged.model.errors import Conflict, Denied, NotFound
 from imaged.model.hardware import Inventory
 from imaged.model.image import Version
@@ -30,6 +30,7 @@ from imaged.store.database import open_database
 from imaged.store.deltas import Deltas
 from imaged.store.groups import Groups
 from imaged.store.images import Images
+from imaged.store.keys import Keys
 from imaged.store.nodes import Holder, Nodes
 from imaged.store.overrides import Overrides
 from imaged.store.paths import State
@@ -52,6 +53,7 @@ class Provisioning:
         self.nodes = Nodes(self.engine)
         self.images = Images(self._state.images)
         self._tokens = Tokens(self.engine)
+        self._keys = Keys(self.engine)
         self._templates = Templates(self._state.root / SCRIPTS_DIR)
         self._site = site_uuid(self.engine)
         self.overrides = Overrides(self._state, in_use=self._is_fetching)
@@ -137,6 +139,18 @@ class Provisioning:
     def record_host_keys(self, name: str, keys: str) -> None:
         """The ssh public host keys that the node made, a line each."""
         self.nodes.keep(name, host_keys=keys)
+
+    def key(self, name: str, device: str) -> str:
+        """The key of an encrypted device that the node's plan speaks of, for the agent that carries the plan out.
+
+        Raises Conflict when nothing is being installed: a running node needs none. Raises NotFound.
+        """
+        system = self.nodes.fact(name, "system")
+        if self.nodes.get(name).state is not NodeState.INSTALLING or not system:
+            raise Conflict("nothing is being installed", where=name)
+        if device not in {each.name for each in from_json(system, System).crypts}:
+            raise NotFound("the plan has no such encrypted device", where=f"{name}: {device[:40]}")
+        return self._keys.of(name, device)
 
     def grant(self, name: str, secret: str) -> Grant | None:
         """What an rsync connection may read now: the version of its plan and what lies over it for this node, and only

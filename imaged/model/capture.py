@@ -60,7 +60,8 @@ class Swap:
 class Block:
     """A block device: ``kind`` is lsblk(8)'s (``disk``, ``part``, ``lvm``, ``crypt``, ``raid1``...), sizes in bytes.
 
-    ``parents`` are kernel names of what it lies on; ``number`` is ``major:minor``.
+    ``parents`` are kernel names of what it lies on; ``number`` is ``major:minor``; ``alias`` is the name below
+    /dev/mapper, where it has one.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Block:
     rotational: bool = False
     removable: bool = False
     sector: int = 512
+    alias: str = ""
 
 
 @frozen

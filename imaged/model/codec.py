@@ -20,11 +20,11 @@ from cattrs.gen import make_dict_structure_fn
 from cattrs.strategies import configure_tagged_union
 
 from imaged.model.errors import BadInput, ImagedError
-from imaged.model.layout import SizeSpec
 from imaged.model.names import ImageRef
 from imaged.model.net import AddressRange, Mac
 from imaged.model.plan import Step
 from imaged.model.size import Bytes, SizeBounds, parse_size
+from imaged.model.stack import SizeSpec
 from imaged.model.update import UpdateStep
 
 T = TypeVar("T")

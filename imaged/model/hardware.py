@@ -4,6 +4,7 @@ from enum import Enum
 
 from attrs import frozen
 
+from imaged.model.found import FoundArray, FoundGroup, FoundPartition
 from imaged.model.net import Mac
 from imaged.model.size import format_size
 
@@ -32,6 +33,7 @@ class Disk:
     """One whole disk. Sizes in bytes; ``path`` is the kernel's name (``/dev/nvme0n1``), good for this boot only.
 
     ``in_use`` is empty, or says why the disk must not be touched (``mounted on /run/media``, ``boot medium``).
+    ``table`` is ``gpt``, ``dos`` or empty (blkid's PTTYPE).
     """
 
     path: str
@@ -49,6 +51,8 @@ class Disk:
     by_path: str = ""
     in_use: str = ""
     contents: str = ""
+    table: str = ""
+    partitions: tuple[FoundPartition, ...] = ()
 
     def __str__(self) -> str:
         label = " ".join(part for part in (self.model, f"serial {self.serial}" if self.serial else "") if part)
@@ -93,6 +97,9 @@ class Inventory:
     secure_boot: bool = False
     smbios: Smbios = Smbios()
     boot_mac: Mac | None = None
+    arrays: tuple[FoundArray, ...] = ()
+    groups: tuple[FoundGroup, ...] = ()
+    tpm2: bool = False
 
 
 def partition_path(disk: str, number: int) -> str:

@@ -39,7 +39,11 @@ class ImageFacts:
 
 @frozen
 class Version:
-    """One sealed, immutable capture. ``bytes`` is the sum of file sizes (hard links once), ``created`` ISO 8601 UTC."""
+    """One sealed, immutable capture. ``bytes`` is the sum of file sizes (hard links once), ``created`` ISO 8601 UTC.
+
+    ``usage`` says how many of these bytes lie below a directory, for every directory of the first two levels (``/var``,
+    ``/var/lib``); nothing for versions sealed before it was counted.
+    """
 
     image: str
     number: int
@@ -50,6 +54,7 @@ class Version:
     manifest_sha256: str
     facts: ImageFacts
     recipe: str = ""
+    usage: dict[str, int] = {}
 
     @property
     def ref(self) -> str:

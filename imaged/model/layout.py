@@ -1,4 +1,4 @@
-"""The disk layout somebody wants: which disks, what partitions, how large. Not yet on any machine.
+"""The disk layout somebody wants: which disks, what partitions, what on top of them. Not yet on any machine.
 
 Sizes follow systemd-repart's model (repart.d(5)): min, max, weight, priority.
 """
@@ -8,7 +8,8 @@ from enum import Enum
 from attrs import field, frozen
 
 from imaged.model.hardware import Bus
-from imaged.model.size import Bytes, SizeBounds
+from imaged.model.size import SizeBounds
+from imaged.model.stack import Array, Content, Crypt, OtherMount, SizeSpec, SwapFile, VolumeGroup
 
 
 class Label(Enum):
@@ -19,23 +20,18 @@ class Label(Enum):
 
 
 class Role(Enum):
-    """What a partition is for; decides its type and flags."""
+    """What a partition is for; decides its type and flags. ``raid``, ``pv`` and ``luks`` carry something else."""
 
     BIOS_GRUB = "bios_grub"
     ESP = "esp"
+    XBOOTLDR = "xbootldr"
     BOOT = "boot"
     ROOT = "root"
     SWAP = "swap"
+    RAID = "raid"
+    PV = "pv"
+    LUKS = "luks"
     DATA = "data"
-
-
-class Filesystem(Enum):
-    """Filesystems that a layout may ask for."""
-
-    EXT4 = "ext4"
-    XFS = "xfs"
-    BTRFS = "btrfs"
-    VFAT = "vfat"
 
 
 class Pick(Enum):
@@ -76,62 +72,97 @@ class Match:
     pick: Pick | None = None
 
 
-class Cap(Enum):
-    """What else limits a size: ``ram`` is the memory of the node."""
-
-    RAM = "ram"
-
-
 @frozen
-class SizeSpec:
-    """Wanted size in bytes (repart.d(5)). ``cap`` lowers ``max``, never below ``min``; ``weight`` 0: min."""
-
-    min: Bytes = Bytes(0)
-    max: Bytes | None = None
-    weight: int = 1000
-    cap: Cap | None = None
-
-
-@frozen
-class Partition:
+class Partition(Content):
     """One wanted partition. ``fs`` and ``mount`` are empty for those that carry neither.
 
     ``id`` is also the partition's name in a GPT. Where space is short, those of the numerically highest ``priority``
-    above 0 are left out first.
+    above 0 are left out first. ``type`` is a GPT type UUID or an MBR type in hexadecimal, empty: the role's own.
+    ``number`` is the partition's place in the table, 0: the next one; a preserved one on MBR is known by it.
     """
 
     id: str
     role: Role
     size: SizeSpec
     priority: int = 0
-    fs: Filesystem | None = None
-    mount: str = ""
-    options: str = ""
-    label: str = ""
+    type: str = ""
+    number: int = 0
+
+
+@frozen
+class Count:
+    """How many disks an entry takes: all that match, at least ``min`` and at most ``max``."""
+
+    min: int = 1
+    max: int = 1
+
+
+class Wipe(Enum):
+    """What becomes of the rest of a disk. ``none``: its table and partitions that the layout does not name stay."""
+
+    ALL = "all"
+    NONE = "none"
 
 
 @frozen
 class DiskSpec:
-    """One disk to choose and fill. ``match`` lists alternatives in order of preference."""
+    """Disks to choose and fill, all alike. ``match`` lists alternatives in order of preference.
+
+    ``similar`` is how far the sizes of several may differ, in percent.
+    """
 
     id: str
     partitions: tuple[Partition, ...]
     match: tuple[Match, ...] = (Match(),)
     label: Label = Label.GPT
+    count: Count = Count()
+    similar: float = 5.0
+    wipe: Wipe = Wipe.ALL
+
+
+class BootOrder(Enum):
+    """What UEFI tries first once the node is installed. ``network-first`` writes no entry of ours before it."""
+
+    NETWORK_FIRST = "network-first"
+    DISK_FIRST = "disk-first"
 
 
 @frozen
 class Boot:
-    """How the result starts. ``console`` is the kernel's notation (``ttyS0,115200``), empty: as the image has it."""
+    """How the result starts. ``console`` is the kernel's notation (``ttyS0,115200``), empty: as the image has it.
+
+    ``removable_path``: the loader is also where firmware looks without an entry (UEFI 2.10, 3.5.1.1).
+    """
 
     firmware: BootFirmware = BootFirmware.AUTO
+    order: BootOrder = BootOrder.NETWORK_FIRST
+    removable_path: bool = True
     console: str = ""
 
 
 @frozen
+class Esp:
+    """Where several disks have an EFI system partition: which is mounted, which are copies (``os[1].esp``)."""
+
+    mount: str
+    primary: str
+    mirrors: tuple[str, ...] = ()
+
+
+@frozen
 class Layout:
-    """A whole layout, checked: see ``planning.layout.read``."""
+    """A whole layout, checked: see ``planning.layout.read``.
+
+    ``wipe_unknown``: volume groups and arrays on the chosen disks that the layout does not name may go.
+    """
 
     name: str
     disks: tuple[DiskSpec, ...]
+    raid: tuple[Array, ...] = ()
+    luks: tuple[Crypt, ...] = ()
+    lvm: tuple[VolumeGroup, ...] = ()
+    swap: tuple[SwapFile, ...] = ()
+    mounts: tuple[OtherMount, ...] = ()
+    esp: Esp | None = None
     boot: Boot = field(default=Boot())
+    wipe_unknown: bool = False

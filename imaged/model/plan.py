@@ -7,12 +7,16 @@ proves that the disk behind a path is still the one with that size and serial be
 from attrs import frozen
 
 from imaged.model.hardware import Disk
-from imaged.model.layout import Filesystem, Label, Role
+from imaged.model.layout import Label, Role
+from imaged.model.stack import Filesystem
 
 
 @frozen
 class PlannedPartition:
-    """``start`` and ``size`` in bytes, both multiples of the grain; ``number`` counts from 1."""
+    """``start`` and ``size`` in bytes, both multiples of the grain; ``number`` counts from 1.
+
+    ``kept``: it is there already, exactly so, and stays with all that is in it. ``type`` overrides the role's own.
+    """
 
     number: int
     name: str
@@ -20,18 +24,25 @@ class PlannedPartition:
     start: int
     size: int
     fs: Filesystem | None = None
+    type: str = ""
+    kept: bool = False
 
 
 @frozen
 class WipeDisk:
-    """Stop whatever sits on the disk and remove every old signature (wipefs(8)), partitions first."""
+    """Stop whatever sits on the disk and remove every old signature (wipefs(8)), partitions first.
+
+    With ``keep`` (numbers of partitions) the table stays, and so does everything in these and on top of them.
+    """
 
     disk: Disk
+    keep: tuple[int, ...] = ()
 
 
 @frozen
 class MakeTable:
-    """Write a new partition table and wait until udev has made the partitions' nodes."""
+    """Write a new partition table, or change the one there where some partitions are ``kept``; then wait until udev has
+    made the partitions' nodes."""
 
     disk: Disk
     label: Label
@@ -42,7 +53,8 @@ class MakeTable:
 class MakeFilesystem:
     """mkfs on a device with a chosen identity. ``uuid`` is a UUID, for vfat the volume id ``XXXX-XXXX``.
 
-    ``config`` is the image's own ``mke2fs.conf``: features follow the image, not the ramdisk.
+    ``config`` is the image's own ``mke2fs.conf``: features follow the image, not the ramdisk. ``arguments`` are the
+    layout's, as they are typed.
     """
 
     device: str
@@ -50,6 +62,7 @@ class MakeFilesystem:
     uuid: str
     label: str = ""
     config: str = ""
+    arguments: tuple[str, ...] = ()
 
 
 @frozen
@@ -58,6 +71,116 @@ class MakeSwap:
 
     device: str
     uuid: str
+
+
+@frozen
+class MakeArray:
+    """mdadm(8) --create with a chosen UUID (as mdadm writes it: four groups). ``device`` is /dev/md/NAME."""
+
+    device: str
+    level: int
+    metadata: str
+    uuid: str
+    members: tuple[str, ...]
+    spares: tuple[str, ...] = ()
+
+
+@frozen
+class StartArray:
+    """Assemble an array that is there and stays. Fails when it is not that one."""
+
+    device: str
+    uuid: str
+
+
+@frozen
+class MakeCrypt:
+    """cryptsetup(8) luksFormat (LUKS2) with a chosen UUID, then open it as /dev/mapper/``name``.
+
+    The key comes from the server and is in no plan; with ``tpm2`` it is also sealed in the machine's TPM
+    (systemd-cryptenroll(1)), with ``keyfile`` also kept in that file of the node.
+    """
+
+    device: str
+    name: str
+    uuid: str
+    tpm2: bool = False
+    keyfile: str = ""
+
+
+@frozen
+class OpenCrypt:
+    """Open a LUKS device that is there and stays, with the key that the server has; ``keyfile`` as of a new one."""
+
+    device: str
+    name: str
+    uuid: str
+    keyfile: str = ""
+
+
+@frozen
+class MakeGroup:
+    """pvcreate and vgcreate (lvm(8)); ``extent`` in bytes."""
+
+    group: str
+    members: tuple[str, ...]
+    extent: int
+
+
+@frozen
+class StartGroup:
+    """Activate a volume group that is there and stays. ``remove`` are volumes of it that are made anew."""
+
+    group: str
+    uuid: str
+    remove: tuple[str, ...] = ()
+
+
+@frozen
+class MakeVolume:
+    """lvcreate: ``size`` in bytes. With ``pool`` it is a thin volume of that size; ``thin``: it is a pool itself, with
+    ``metadata`` bytes of metadata (0: as lvm chooses)."""
+
+    group: str
+    name: str
+    size: int
+    pool: str = ""
+    thin: bool = False
+    metadata: int = 0
+
+
+@frozen
+class PlannedSubvolume:
+    """A btrfs subvolume, ``path`` from the top of its filesystem; ``nodatacow`` is chattr(1) +C."""
+
+    path: str
+    nodatacow: bool = False
+
+
+@frozen
+class MakeSubvolumes:
+    """Subvolumes of a fresh btrfs, parents first, and the one that is mounted by default (empty: the top)."""
+
+    device: str
+    subvolumes: tuple[PlannedSubvolume, ...]
+    default: str = ""
+
+
+@frozen
+class MakeSwapFile:
+    """A swap file of ``size`` bytes in the target, mode 0600, without holes, without copy-on-write on btrfs."""
+
+    path: str
+    size: int
+    uuid: str
+
+
+@frozen
+class MirrorEsp:
+    """Copy what is below ``source`` (the mounted ESP) to the other EFI system partitions: ``devices``."""
+
+    source: str
+    devices: tuple[str, ...]
 
 
 @frozen
@@ -168,11 +291,15 @@ class Reboot:
     """Leave the ramdisk. The last step of an install."""
 
 
-DiskStep = WipeDisk | MakeTable | MakeFilesystem | MakeSwap
+DiskStep = (
+    WipeDisk | MakeTable | MakeFilesystem | MakeSwap | MakeArray | StartArray | MakeCrypt | OpenCrypt | MakeGroup
+    | StartGroup | MakeVolume | MakeSubvolumes | MirrorEsp
+)  # fmt: skip
 TreeStep = SyncTree | SyncOverrides | WriteFile | RemovePath | MakeLink | KeepSecret | RunInTarget | CheckFile
 Step = (
-    WipeDisk | MakeTable | MakeFilesystem | MakeSwap | Mount | SyncTree | SyncOverrides | WriteFile | RemovePath
-    | MakeLink | KeepSecret | RunInTarget | CheckFile | CheckDevice | Unmount | Reboot
+    WipeDisk | MakeTable | MakeFilesystem | MakeSwap | MakeArray | StartArray | MakeCrypt | OpenCrypt | MakeGroup
+    | StartGroup | MakeVolume | MakeSubvolumes | MakeSwapFile | MirrorEsp | Mount | SyncTree | SyncOverrides | WriteFile
+    | RemovePath | MakeLink | KeepSecret | RunInTarget | CheckFile | CheckDevice | Unmount | Reboot
 )  # fmt: skip
 
 

@@ -1,8 +1,19 @@
 """A node's disks as its install planned them: kept with the node, so that an update knows them without asking again."""
 
+from enum import Enum
+
 from attrs import frozen
 
-from imaged.model.layout import Boot, Filesystem
+from imaged.model.layout import Boot
+from imaged.model.stack import Filesystem, OtherMount, Unlock
+
+
+class RootOn(Enum):
+    """What lies between the disks and the root filesystem."""
+
+    ARRAY = "array"
+    CRYPT = "crypt"
+    VOLUME = "volume"
 
 
 @frozen
@@ -19,14 +30,37 @@ class PlannedFilesystem:
     mount: str
     options: str = ""
     label: str = ""
+    subvolume: str = ""
+
+
+@frozen
+class PlannedArray:
+    """A Linux md array: mdadm.conf(5) gets a line for it. ``uuid`` as mdadm writes it."""
+
+    device: str
+    uuid: str
+    level: int
+    metadata: str
+
+
+@frozen
+class PlannedCrypt:
+    """An encrypted device: crypttab(5) gets a line for it. ``uuid`` is that of the LUKS header."""
+
+    name: str
+    device: str
+    uuid: str
+    unlock: tuple[Unlock, ...] = (Unlock.PASSPHRASE,)
 
 
 @frozen
 class PlannedSwap:
-    """A swap area with the identity chosen for it; ``device`` as of a filesystem."""
+    """A swap area with the identity chosen for it; ``device`` as of a filesystem, or the path of a file on the node
+    (``file``)."""
 
     device: str
     uuid: str
+    file: bool = False
 
 
 @frozen
@@ -34,6 +68,8 @@ class System:
     """What was made of a layout on one machine. ``boot_disks`` get a BIOS boot loader; ``bios`` and ``uefi`` say which
     start.
 
+    ``groups`` are volume groups; ``esp_mirrors`` devices that hold copies of the ESP; ``root_on`` says what the
+    initramfs must start before it finds the root filesystem.
     ``spare`` filesystems are made and mounted nowhere. ``layout`` names the layout that it came from; its file may have
     changed since, the disks have not.
     """
@@ -41,6 +77,12 @@ class System:
     filesystems: tuple[PlannedFilesystem, ...]
     spare: tuple[PlannedFilesystem, ...] = ()
     swaps: tuple[PlannedSwap, ...] = ()
+    arrays: tuple[PlannedArray, ...] = ()
+    crypts: tuple[PlannedCrypt, ...] = ()
+    groups: tuple[str, ...] = ()
+    mounts: tuple[OtherMount, ...] = ()
+    esp_mirrors: tuple[str, ...] = ()
+    root_on: tuple[RootOn, ...] = ()
     boot_disks: tuple[str, ...] = ()
     bios: bool = True
     uefi: bool = True

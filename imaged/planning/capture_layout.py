@@ -1,16 +1,22 @@
 """Drafts a disk layout from the disks of a golden client: generic, for disks of other sizes and other makers. Pure.
 
-What a layout cannot say (RAID, LVM, LUKS, subvolumes) becomes plain partitions, and a comment says so.
+Arrays, encrypted devices and volume groups are drafted by ``capture_stack``. What a layout cannot say of them, and
+subvolumes, becomes plain partitions, and a comment says so.
 """
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from attrs import frozen
 
 from imaged.model.capture import Block, GoldenFacts
+from imaged.model.errors import BadInput
 from imaged.model.size import GIB, MIB, format_size
+from imaged.planning import layout
 from imaged.planning.capture import CapturePlan, Kept
+from imaged.planning.capture_stack import CannotSay, Wanted, stacked
+from imaged.planning.layout_text import layout_text
 
 _FS = {"ext4": "ext4", "ext3": "ext4", "ext2": "ext4", "xfs": "xfs", "btrfs": "btrfs", "vfat": "vfat", "msdos": "vfat"}
 _NO_DISKS = ("zram", "ram", "loop", "nbd", "sr", "fd")
@@ -30,6 +36,7 @@ class _Part:
     size: int
     held: int
     disks: tuple[str, ...]
+    block: Block | None = None
 
 
 def draft(facts: GoldenFacts, plan: CapturePlan, image: str, held: Mapping[str, int]) -> str:
@@ -43,13 +50,21 @@ def draft(facts: GoldenFacts, plan: CapturePlan, image: str, held: Mapping[str, 
         for block in facts.blocks
         if block.kind == "disk" and block.size and not block.parents and not block.name.startswith(_NO_DISKS)
     }
+    first_line = (
+        f"Drafted from the disks of {facts.hostname or 'a golden client'} when {image} was captured. "
+        "Every key: docs/layouts.md."
+    )
+    notes = list(_notes(facts, plan, disks))
+    if stack := _stack_names(facts):
+        if said := _stacked(facts, parts, image):
+            return layout_text(said, [first_line, *notes, *_stack_notes(stack, facts)])
+        notes.append(f"A layout cannot say its {', '.join(stack)}: what lay there is plain partitions here.")
     root = next(part for part in parts if part.kept.at == "/")
     first = [part for part in parts if _with_root(part, root)]
     rest = [part for part in parts if part not in first]
     lines = [
-        f"# Drafted from the disks of {facts.hostname or 'a golden client'} when {image} was captured. "
-        "Every key: docs/layouts.md.",
-        *(f"# {note}" for note in _notes(facts, plan, disks)),
+        f"# {first_line}",
+        *(f"# {note}" for note in notes),
         "version: 1",
         "disks:",
         *_disk("os", first, facts, system=True, others=bool(rest)),
@@ -75,7 +90,7 @@ def _parts(facts: GoldenFacts, plan: CapturePlan, held: Mapping[str, int]) -> It
         block = _block(facts, numbers.get(kept.at, ""), kept.source)
         size = block.size if block else facts.space[kept.at].size if kept.at in facts.space else 0
         disks = tuple(sorted(set(_below(facts, block)))) if block else ()
-        yield _Part(kept, _FS.get(kept.fstype, "ext4"), size, held.get(kept.at, kept.used), disks)
+        yield _Part(kept, _FS.get(kept.fstype, "ext4"), size, held.get(kept.at, kept.used), disks, block)
 
 
 def _block(facts: GoldenFacts, number: str, source: str) -> Block | None:
@@ -105,23 +120,47 @@ def _notes(facts: GoldenFacts, plan: CapturePlan, disks: dict[str, Block]) -> It
     for disk in disks.values():
         shown = ", ".join(part for part in (disk.model, disk.table, f"{format_size(disk.size)}") if part)
         yield f"It had /dev/{disk.name} ({shown})."
-    kinds = {block.kind for block in facts.blocks}
-    flat = [
-        name
-        for name, found in (
-            ("RAID", any(kind.startswith("raid") or kind == "md" for kind in kinds)),
-            ("LVM", "lvm" in kinds or "dm" in kinds),
-            ("LUKS", "crypt" in kinds),
-        )
-        if found
-    ]
-    if flat:
-        yield f"Its {', '.join(flat)} is not part of layouts yet: what lay there is plain partitions here."
     for kept in plan.kept:
         if not _MOUNT.fullmatch(kept.at):
             yield f"{kept.at!a} is a filesystem there; a layout cannot say that name."
     if sum(kept.fstype == "btrfs" for kept in plan.kept) > 1:
         yield "Its btrfs subvolumes are plain directories here."
+
+
+def _stack_names(facts: GoldenFacts) -> list[str]:
+    """What there is besides partitions."""
+    kinds = {block.kind for block in facts.blocks}
+    found = {
+        "RAID": any(kind.startswith("raid") or kind in ("md", "linear") for kind in kinds),
+        "LUKS": "crypt" in kinds,
+        "LVM": "lvm" in kinds or "dm" in kinds,
+    }
+    return [name for name, there in found.items() if there]
+
+
+def _stack_notes(stack: Sequence[str], facts: GoldenFacts) -> Iterator[str]:
+    yield f"Its {', '.join(stack)} is drafted as it was there; members take what the rest of their disk leaves."
+    if "LUKS" in stack:
+        yield "Each node gets a key of its own, which the server keeps."
+    if any(block.alias.endswith(("-tpool", "_tdata")) for block in facts.blocks):
+        yield "Its thin volumes are drafted as ones that have their whole size."
+
+
+def _stacked(facts: GoldenFacts, parts: Sequence[_Part], image: str) -> dict[str, Any] | None:
+    """The layout with all that lies on partitions; None where one cannot say it."""
+    wanted = []
+    for part in parts:
+        if part.block is None:
+            return None
+        at = part.kept.at
+        size = max(GIB // 2, _rounded(part.size), _least(part)) if at == "/boot" else _least(part)
+        wanted.append(Wanted(part.block, _name(at), part.fs, at, size, part.kept.source))
+    try:
+        data = stacked(facts, wanted)
+        layout.read(data, image)
+    except (CannotSay, BadInput):
+        return None
+    return data
 
 
 def _disk(name: str, parts: Sequence[_Part], facts: GoldenFacts, *, system: bool, others: bool) -> Iterator[str]:
@@ -156,14 +195,18 @@ def _system_rows(parts: Sequence[_Part], facts: GoldenFacts) -> Iterator[str]:
 def _row(part: _Part, total: int) -> str:
     at = part.kept.at
     role = {"/": "root", "/boot": "boot"}.get(at, "esp" if at == "/boot/efi" else "data")
-    name = {"/": "root"}.get(at, at.strip("/").replace("/", "-"))
-    name = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "-_") else "_" for letter in name)[:36]
-    name = name if name[:1].isalnum() else f"d{name}"[:36]
+    name = _name(at)
     if role == "boot":
         size = _shown(max(GIB // 2, _rounded(part.size), _least(part)))
     else:
         size = f"{{min: {_shown(_least(part))}, weight: {max(1, part.size * 1000 // total) if part.size else 1000}}}"
     return f"id: {name}, role: {role}, size: {size}, fs: {part.fs}, mount: {at}"
+
+
+def _name(at: str) -> str:
+    name = {"/": "root"}.get(at, at.strip("/").replace("/", "-"))
+    name = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "-_") else "_" for letter in name)[:36]
+    return name if name[:1].isalnum() else f"d{name}"[:36]
 
 
 def _least(part: _Part) -> int:

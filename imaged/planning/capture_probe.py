@@ -296,6 +296,7 @@ def _flatten(device: dict[str, Any], parent: str, found: dict[str, Block]) -> No
         rotational=_true(device.get("rota")),
         removable=_true(device.get("rm")),
         sector=int(device.get("log-sec") or 512),
+        alias=str(device["name"]) if device.get("name") not in (None, name) else "",
     )
     for child in device.get("children") or ():
         _flatten(child, name, found)

@@ -1,146 +1,113 @@
-"""Which real disk each disk of a layout falls on. Never a guess: disks that fit equally are refused."""
+"""Which real disks each disk entry of a layout falls on. Never a guess: disks that fit equally are refused."""
 
-import re
-from collections.abc import Iterator, Sequence
-from fnmatch import fnmatchcase
+from collections.abc import Sequence
 
-from imaged.model.errors import CannotPlan
+from attrs import frozen
+
 from imaged.model.hardware import Disk, Inventory
 from imaged.model.layout import DiskSpec, Layout, Match, Pick
+from imaged.planning.choose_refusal import none_fits, not_alike, tie
+from imaged.planning.matching import in_order, mismatches, natural, unusable
+from imaged.planning.pruning import facts_of, prune
+from imaged.planning.sectors import refuse_mixed_sectors
+from imaged.planning.together import refuse_both
 
-_NOT_DISKS = ("/dev/loop", "/dev/ram", "/dev/zram", "/dev/sr", "/dev/fd", "/dev/nbd")
 
+def choose(layout: Layout, inventory: Inventory) -> dict[str, tuple[Disk, ...]]:
+    """The disks for each id of ``layout.disks``, in that order; no disk twice, those of an entry by their place.
 
-def choose(layout: Layout, inventory: Inventory) -> dict[str, Disk]:
-    """The disk for each id of ``layout.disks``, in that order; no disk twice.
-
-    Raises CannotPlan when none fits (naming every disk and why it was passed over) or several fit equally (naming
-    them, with a line for ``match`` that tells them apart).
+    An entry takes its disks from the first alternative of its ``match`` that finds enough. Raises CannotPlan when none
+    does (naming every disk and why it was passed over), when several choices are equally good (naming the disks, with
+    a line for ``match`` that tells them apart), for an array of disks whose sectors differ, and when the conditions of
+    the layout contradict each other on these disks.
     """
-    chosen: dict[str, Disk] = {}
+    chosen: dict[str, tuple[Disk, ...]] = {}
     for index, spec in enumerate(layout.disks):
         where = f"layout {layout.name}: disks[{index}] ({spec.id})"
-        chosen[spec.id] = _disk_for(spec, inventory.disks, chosen, where)
+        chosen[spec.id] = _disks_for(spec, inventory.disks, chosen, where)
+    left = prune(layout, facts_of(inventory, chosen))
+    refuse_both(layout, left)
+    refuse_mixed_sectors(left, chosen)
     return chosen
 
 
-def _disk_for(spec: DiskSpec, disks: Sequence[Disk], chosen: dict[str, Disk], where: str) -> Disk:
-    taken = {disk.path: id for id, disk in chosen.items()}
+def alike(disks: Sequence[Disk], percent: float) -> bool:
+    """Whether no disk is smaller than the largest by more than ``percent`` of that."""
+    return _near(min(disk.size for disk in disks), max(disk.size for disk in disks), percent)
+
+
+def _disks_for(
+    spec: DiskSpec, disks: Sequence[Disk], chosen: dict[str, tuple[Disk, ...]], where: str
+) -> tuple[Disk, ...]:
+    taken = {disk.path: id for id, theirs in chosen.items() for disk in theirs}
     free = [disk for disk in disks if disk.path not in taken and not unusable(disk)]
     for match in spec.match:
-        fitting = [disk for disk in free if not any(mismatches(match, disk))]
-        best = _picked(match.pick, fitting)
-        if len(best) > 1:
-            raise CannotPlan(_tie(best), where=where, hint=_how_to_tell_apart(best, match, len(fitting)))
-        if best:
-            return best[0]
-    if not disks:
-        raise CannotPlan("the machine has no disk", where=where, hint="Is its controller's driver in the boot ramdisk?")
-    passed = [f"{disk}: {'; '.join(_why_not(spec, disk, taken))}" for disk in disks]
-    raise CannotPlan("none of the machine's disks fits", where=where, hint="\n  ".join(passed))
+        fitting = in_order([disk for disk in free if not any(mismatches(match, disk))])
+        found = _of_fitting(fitting, match, spec)
+        if found.sets > 1 or len(found.disks) > spec.count.max:
+            raise tie(found.disks, match, spec, len(fitting), where)
+        if found.disks:
+            if not alike(found.disks, spec.similar):
+                raise not_alike(found.disks, spec, where)
+            return in_order(found.disks)
+    if spec.count.min == 0:
+        return ()
+    raise none_fits(spec, disks, taken, where)
 
 
-def unusable(disk: Disk) -> str:
-    """Why no layout may ever have this disk; empty when one may."""
-    if disk.path.startswith(_NOT_DISKS):
-        return "is not a disk of its own"
-    if disk.size <= 0:
-        return "has no medium"
-    if disk.read_only:
-        return "is read-only"
-    return f"is in use ({disk.in_use})" if disk.in_use else ""
+@frozen
+class _Found:
+    """What one alternative could take: ``sets`` above 1, or more disks than wanted, are choices equally good."""
+
+    disks: tuple[Disk, ...] = ()
+    sets: int = 1
 
 
-def mismatches(match: Match, disk: Disk) -> Iterator[str]:
-    """Every condition of ``match`` that ``disk`` does not meet, in words."""
-    if match.bus and disk.bus not in match.bus:
-        yield f"bus is {disk.bus.value}, not {' or '.join(bus.value for bus in match.bus)}"
-    if match.rotational is not None and disk.rotational is not match.rotational:
-        yield "is rotational" if disk.rotational else "is not rotational"
-    if disk.removable is not match.removable:
-        yield "is removable" if disk.removable else "is not removable"
-    if match.size and not match.size.holds(disk.size):
-        yield f"size is not {match.size}"
-    if match.sector not in (None, disk.logical_sector):
-        yield f"sector is {disk.logical_sector}, not {match.sector}"
-    for key, patterns, found in _texts(match, disk):
-        if patterns and not any(_fits(pattern, found) for pattern in patterns):
-            yield f"{key} is {found!r}, not {' or '.join(map(repr, patterns))}"
+def _of_fitting(fitting: tuple[Disk, ...], match: Match, spec: DiskSpec) -> _Found:
+    count = spec.count
+    if not fitting or len(fitting) < count.min:
+        return _Found()
+    if count.min == count.max > 1 and match.pick is not Pick.FIRST_BY_PATH:
+        return _like_disks(fitting, match.pick, spec)
+    return _Found(_best(fitting, match.pick, count.max))
 
 
-def _texts(match: Match, disk: Disk) -> Iterator[tuple[str, Sequence[str], str]]:
-    yield "model", [_blanks(pattern) for pattern in match.model], _blanks(disk.model)
-    yield "vendor", [_blanks(pattern) for pattern in match.vendor], _blanks(disk.vendor)
-    yield "serial", match.serial, disk.serial
-    yield "wwn", match.wwn, disk.wwn
-    yield "path", [pattern.removeprefix("/dev/disk/by-path/") for pattern in match.path], disk.by_path
+def _like_disks(fitting: tuple[Disk, ...], pick: Pick | None, spec: DiskSpec) -> _Found:
+    """So many like disks, told from others by their size. Two such sets are a tie, unless ``pick`` says which."""
+    sets = [each for each in _sets_alike(fitting, spec.similar) if len(each) >= spec.count.min]
+    if not sets:
+        return _Found()
+    if pick is None:
+        return _Found(tuple({disk.path: disk for each in sets for disk in each}.values()), len(sets))
+    return _Found(_best(sets[0] if pick is Pick.SMALLEST else sets[-1], pick, spec.count.max))
 
 
-def _blanks(text: str) -> str:
-    """udev's ID_MODEL has ``_`` where the disk's own text has a blank; people write either."""
-    return text.replace("_", " ").strip()
+def _sets_alike(disks: tuple[Disk, ...], percent: float) -> list[tuple[Disk, ...]]:
+    """Every set of disks that are alike and to which none can be added, the smallest sizes first."""
+    sets: list[tuple[Disk, ...]] = []
+    for largest in sorted({disk.size for disk in disks}):
+        like = tuple(disk for disk in disks if disk.size <= largest and _near(disk.size, largest, percent))
+        if sets and set(sets[-1]) <= set(like):
+            sets.pop()
+        sets.append(like)
+    return sets
 
 
-def _fits(pattern: str, text: str) -> bool:
-    return fnmatchcase(text.lower(), pattern.lower())
+def _near(size: int, largest: int, percent: float) -> bool:
+    return (largest - size) * 100 <= largest * percent
 
 
-def _picked(pick: Pick | None, disks: list[Disk]) -> list[Disk]:
-    """All of the best: one, or those that are equally good."""
-    if not disks or pick is None:
+def _best(disks: tuple[Disk, ...], pick: Pick | None, most: int) -> tuple[Disk, ...]:
+    """At most ``most``; or more, where the last of them is no better than one that would be left out."""
+    if pick is None or len(disks) <= most:
         return disks
+    if pick is Pick.FIRST_BY_PATH and not all(disk.by_path for disk in disks):
+        return disks  # one without a place cannot be ranked before or behind any other
+    last = sorted(_rank(pick, disk) for disk in disks)[most - 1]
+    return tuple(disk for disk in disks if _rank(pick, disk) <= last)
+
+
+def _rank(pick: Pick, disk: Disk) -> tuple[tuple[int, str], ...]:
     if pick is Pick.FIRST_BY_PATH:
-        placed = [disk for disk in disks if disk.by_path]
-        if len(placed) != len(disks):  # a disk without a place cannot be ranked before or behind any other
-            return disks
-        first = min(_natural(disk.by_path) for disk in placed)
-        return [disk for disk in placed if _natural(disk.by_path) == first]
-    wanted = (min if pick is Pick.SMALLEST else max)(disk.size for disk in disks)
-    return [disk for disk in disks if disk.size == wanted]
-
-
-def _natural(path: str) -> tuple[tuple[int, str], ...]:
-    """``ata-2`` before ``ata-10``: digits count as the numbers they are."""
-    return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", path))
-
-
-def _why_not(spec: DiskSpec, disk: Disk, taken: dict[str, str]) -> list[str]:
-    if disk.path in taken:
-        return [f"is taken by {taken[disk.path]!r}"]
-    if reason := unusable(disk):
-        return [reason]
-    several = len(spec.match) > 1
-    return [
-        (f"match[{index}]: " if several else "") + ", ".join(mismatches(match, disk))
-        for index, match in enumerate(spec.match)
-    ]
-
-
-def _tie(best: Sequence[Disk]) -> str:
-    count = "two" if len(best) == 2 else str(len(best))
-    return f"{count} disks fit equally, and a guess could wipe the wrong one"
-
-
-def _how_to_tell_apart(best: Sequence[Disk], match: Match, fitting: int) -> str:
-    lines = [f"{disk}: {_own_line(disk, best)}" for disk in best]
-    same_size = len({disk.size for disk in best}) < len(best)
-    if match.pick is None and not same_size:
-        lines.append("Or say which by its size, with pick: smallest or pick: largest.")
-    elif match.pick is not None:
-        lines.append(f"pick: {match.pick.value} leaves these of {fitting} that match.")
-    return "\n  ".join(lines)
-
-
-def _own_line(disk: Disk, others: Sequence[Disk]) -> str:
-    """The line of ``match`` that this disk alone fits, by what lasts longest: identity before place."""
-    for key, attribute in (("wwn", "wwn"), ("serial", "serial"), ("path", "by_path")):
-        own = getattr(disk, attribute)
-        if own and [getattr(other, attribute).lower() for other in others].count(own.lower()) == 1:
-            return f'to take it, add to match  {key}: "{_escaped(own)}"'
-    return "nothing that the machine says of it tells it from the others"
-
-
-def _escaped(text: str) -> str:
-    """A text as a glob that matches only itself, within a YAML double quote."""
-    glob = re.sub(r"([*?\[])", r"[\1]", text)
-    return glob.replace("\\", "\\\\").replace('"', '\\"')
+        return natural(disk.by_path)
+    return ((disk.size if pick is Pick.SMALLEST else -disk.size, ""),)

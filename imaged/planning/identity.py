@@ -2,7 +2,7 @@
 
 from uuid import UUID, uuid5
 
-from imaged.model.layout import Filesystem
+from imaged.model.stack import Filesystem
 
 
 def filesystem_uuid(site: UUID, node: str, mount: str, fs: Filesystem) -> str:

@@ -1,24 +1,20 @@
 """The install of one node as a plan: layout, image, hardware and node in, every step out. Nothing is touched here."""
 
 import hashlib
-from collections.abc import Iterator
 from uuid import UUID
 
 from attrs import frozen
 
 from imaged.model.codec import to_json
-from imaged.model.hardware import Disk, Inventory, partition_path
+from imaged.model.hardware import Inventory
 from imaged.model.image import Version
-from imaged.model.layout import BootFirmware, DiskSpec, Filesystem, Layout, Partition, Role
+from imaged.model.layout import Layout
 from imaged.model.node import Node
 from imaged.model.plan import (
     InstallPlan,
-    MakeFilesystem,
-    MakeSwap,
     MakeTable,
     Mount,
     Phase,
-    PlannedPartition,
     Reboot,
     Step,
     SyncOverrides,
@@ -26,15 +22,13 @@ from imaged.model.plan import (
     Unmount,
     WipeDisk,
 )
-from imaged.model.system import PlannedFilesystem, PlannedSwap, System
-from imaged.planning.choose import choose
+from imaged.model.stack import Filesystem
+from imaged.model.system import PlannedFilesystem, System
 from imaged.planning.fixups.checks import checks
 from imaged.planning.fixups.order import BOOTLOADER, FIXUPS, apply
 from imaged.planning.fixups.target import Target
-from imaged.planning.identity import filesystem_uuid, swap_uuid
 from imaged.planning.layout import check
-from imaged.planning.layout_rules import starts_by_bios, starts_by_uefi
-from imaged.planning.place import place
+from imaged.planning.storage import Filled, Storage, storage
 
 
 @frozen
@@ -47,20 +41,6 @@ class Site:
     domain: str = ""
 
 
-@frozen
-class _Filled:
-    """A disk of the layout, the real disk it fell on, and its partitions with their places."""
-
-    spec: DiskSpec
-    disk: Disk
-    places: tuple[PlannedPartition, ...]
-
-    def pairs(self) -> Iterator[tuple[Partition, PlannedPartition]]:
-        """Each placed partition with what was wanted; those that were dropped for space are gone from both."""
-        wanted = {partition.id: partition for partition in self.spec.partitions}
-        return ((wanted[place.name], place) for place in self.places)
-
-
 def plan(node: Node, version: Version, layout: Layout, inventory: Inventory, site: Site) -> InstallPlan:
     """Everything the install of ``version`` on this machine will do. Raises CannotPlan before anything is written."""
     return plan_with_system(node, version, layout, inventory, site)[0]
@@ -71,22 +51,19 @@ def plan_with_system(
 ) -> tuple[InstallPlan, System]:
     """The plan, and what it makes of the disks. Raises CannotPlan."""
     check(layout, version.facts, inventory)
-    disks = choose(layout, inventory)
-    filled = tuple(
-        _Filled(spec, disks[spec.id], _place(spec, disks[spec.id], version, inventory)) for spec in layout.disks
-    )
-    system = _system(node, version, layout, site, filled)
-    target = target_of(node, version, system, inventory, site)
-    chosen = {disk.path for disk in disks.values()}
+    made = storage(node.name, version, layout, inventory, site.uuid)
+    check(made.layout, version.facts, inventory)  # again: a condition may have left out what makes it start
+    target = target_of(node, version, made.system, inventory, site)
+    chosen = {each.disk.path for each in made.disks}
     install = InstallPlan(
         node=node.name,
         image=version.ref,
         layout=layout.name,
-        phases=_phases(target, version, filled),
-        lost=tuple(f"{disk}: {disk.contents or 'nothing recognised on it'}" for disk in disks.values()),
-        kept=tuple(str(disk) for disk in inventory.disks if disk.path not in chosen),
+        phases=_phases(target, version, made),
+        lost=tuple(_lost(each) for each in made.disks),
+        kept=(*made.kept, *(str(disk) for disk in inventory.disks if disk.path not in chosen)),
     )
-    return install, system
+    return install, made.system
 
 
 def target_of(node: Node, version: Version, system: System, inventory: Inventory, site: Site) -> Target:
@@ -99,77 +76,30 @@ def plan_hash(install: InstallPlan) -> str:
     return hashlib.sha256(to_json(install).encode()).hexdigest()[:16]
 
 
-def _place(spec: DiskSpec, disk: Disk, version: Version, inventory: Inventory) -> tuple[PlannedPartition, ...]:
-    """The manifest does not say yet how much lies below each mount point, so the root must hold all of it."""
-    needs = {"/": version.bytes} if any(partition.mount == "/" for partition in spec.partitions) else {}
-    return place(spec, disk, needs=needs, memory=inventory.memory)
+def _lost(each: Filled) -> str:
+    stays = f"; stays: partition {', '.join(map(str, each.keeps))}" if each.keeps else ""
+    return f"{each.disk}: {each.disk.contents or 'nothing recognised on it'}{stays}"
 
 
-def _system(node: Node, version: Version, layout: Layout, site: Site, filled: tuple[_Filled, ...]) -> System:
-    pairs = [(disk, wanted, where) for disk in filled for wanted, where in disk.pairs()]
-    formatted = tuple(
-        PlannedFilesystem(
-            device=partition_path(disk.disk.path, where.number),
-            fs=wanted.fs,
-            uuid=filesystem_uuid(site.uuid, node.name, wanted.mount or wanted.id, wanted.fs),
-            mount=wanted.mount,
-            options=wanted.options,
-            label=wanted.label,
-        )
-        for disk, wanted, where in pairs
-        if wanted.fs
-    )
-    swaps = tuple(
-        PlannedSwap(partition_path(disk.disk.path, where.number), swap_uuid(site.uuid, node.name, wanted.id))
-        for disk, wanted, where in pairs
-        if wanted.role is Role.SWAP
-    )
-    platforms, firmware = version.facts.grub_platforms, layout.boot.firmware
-    return System(
-        filesystems=tuple(each for each in formatted if each.mount),
-        spare=tuple(each for each in formatted if not each.mount),
-        swaps=swaps,
-        boot_disks=tuple(disk.disk.path for disk in filled if starts_by_bios((disk.spec,))),
-        bios="i386-pc" in platforms and firmware is not BootFirmware.UEFI and starts_by_bios(layout.disks),
-        uefi="x86_64-efi" in platforms and firmware is not BootFirmware.BIOS and starts_by_uefi(layout.disks),
-        boot=layout.boot,
-        layout=layout.name,
-    )
-
-
-def _phases(target: Target, version: Version, filled: tuple[_Filled, ...]) -> tuple[Phase, ...]:
-    native = sorted(
-        (each for each in target.system.filesystems if each.fs is not Filesystem.VFAT), key=lambda e: e.mount
-    )
-    foreign = sorted((each for each in target.system.filesystems if each.fs is Filesystem.VFAT), key=lambda e: e.mount)
+def _phases(target: Target, version: Version, made: Storage) -> tuple[Phase, ...]:
+    native = [each for each in target.system.filesystems if each.fs is not Filesystem.VFAT]
+    foreign = [each for each in target.system.filesystems if each.fs is Filesystem.VFAT]
     return (
-        Phase("wipe", tuple(WipeDisk(each.disk) for each in filled)),
-        Phase("partition", tuple(MakeTable(each.disk, each.spec.label, each.places) for each in filled)),
-        Phase(
-            "mkfs",
-            (*_filesystems(target), *(MakeSwap(each.device, each.uuid) for each in target.system.swaps)),
-        ),
-        Phase("mount", tuple(map(_mount, native))),
-        Phase("transfer", _transfer(version, foreign)),
+        Phase("wipe", tuple(WipeDisk(each.disk, each.keeps) for each in made.disks)),
+        Phase("partition", tuple(MakeTable(each.disk, each.spec.label, each.places) for each in made.disks)),
+        Phase("mkfs", made.stack),
+        Phase("mount", tuple(map(_mount, _outer_first(native)))),
+        Phase("transfer", (*_transfer(version, _outer_first(foreign)), *made.swap_files)),
         Phase("fixups", apply(FIXUPS, target)),
-        Phase("bootloader", apply(BOOTLOADER, target)),
+        Phase("bootloader", (*apply(BOOTLOADER, target), *made.mirrors)),
         Phase("verify", checks(target)),
         Phase("unmount", (Unmount(),)),
         Phase("reboot", (Reboot(),)),
     )
 
 
-def _filesystems(target: Target) -> tuple[Step, ...]:
-    return tuple(
-        MakeFilesystem(
-            device=each.device,
-            fs=each.fs,
-            uuid=each.uuid,
-            label=each.label,
-            config=target.facts.mke2fs_conf if each.fs is Filesystem.EXT4 else "",
-        )
-        for each in (*target.system.filesystems, *target.system.spare)
-    )
+def _outer_first(filesystems: list[PlannedFilesystem]) -> list[PlannedFilesystem]:
+    return sorted(filesystems, key=lambda each: each.mount)
 
 
 def _mount(each: PlannedFilesystem) -> Mount:

@@ -1,6 +1,7 @@
 """Disk layouts: plain data to a checked Layout, and whether a layout can boot an image on a machine."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, TypeVar, cast
 
 import attrs
@@ -10,13 +11,16 @@ from imaged.model.codec import decode
 from imaged.model.errors import BadInput, CannotPlan
 from imaged.model.hardware import Firmware, Inventory
 from imaged.model.image import ImageFacts
-from imaged.model.layout import Boot, BootFirmware, DiskSpec, Layout, Match, Partition, Role
-from imaged.planning.layout_rules import Draft, faults_of, starts_by_bios, starts_by_uefi
+from imaged.model.layout import Boot, BootFirmware, DiskSpec, Esp, Layout, Match, Partition
+from imaged.model.stack import Array, Crypt, OtherMount, SwapFile, ThinPool, Volume, VolumeGroup
+from imaged.planning import layout_spellings as spelled
+from imaged.planning.arch import machine_arch
+from imaged.planning.layout_draft import DiskDraft, Draft, GroupDraft
+from imaged.planning.layout_faults import faults_of
+from imaged.planning.layout_rules import starts_by_bios, starts_by_uefi
 
 VERSION = 1
-_TEXTS = ("model", "vendor", "serial", "wwn", "path")
-_TUPLES = ("bus", *_TEXTS)
-_ARCH_NAMES = {"amd64": "x86_64", "arm64": "aarch64", "i386": "i686", "i586": "i686"}
+_LISTS = ("disks", "raid", "luks", "lvm", "swap", "mounts")
 _GRUB = {
     (Firmware.BIOS, "x86_64"): ("i386-pc", "grub-pc-bin"),
     (Firmware.BIOS, "i686"): ("i386-pc", "grub-pc-bin"),
@@ -33,7 +37,14 @@ class _File:
 
     version: int
     disks: tuple[Any, ...]
+    raid: tuple[Any, ...] = ()
+    luks: tuple[Any, ...] = ()
+    lvm: tuple[Any, ...] = ()
+    swap: tuple[Any, ...] = ()
+    mounts: tuple[Any, ...] = ()
+    esp: Esp | None = None
     boot: Boot = Boot()
+    wipe_unknown: bool = False
 
 
 def read(data: object, name: str) -> Layout:
@@ -42,28 +53,74 @@ def read(data: object, name: str) -> Layout:
     Raises BadInput with every fault and the path of its key (``disks[0].partitions[2].size.min: ...``).
     """
     faults: list[str] = []
-    file = _decoded(_without_items(data, "disks"), _File, "", faults)
-    drafts = tuple(_disk(each, f"disks[{index}]", faults) for index, each in enumerate(_items(data, "disks")))
+    file = _decoded(_without_items(spelled.top(data), *_LISTS), _File, "", faults)
+    draft = Draft(
+        disks=tuple(_disk(each, f"disks[{index}]", faults) for index, each in enumerate(_items(data, "disks"))),
+        raid=_told(_items(data, "raid"), spelled.array, Array, "raid", faults),
+        luks=_told(_items(data, "luks"), spelled.crypt, Crypt, "luks", faults),
+        lvm=tuple(_group(each, f"lvm[{index}]", faults) for index, each in enumerate(_items(data, "lvm"))),
+        swap=_parts(_items(data, "swap"), SwapFile, "swap", faults),
+        mounts=_parts(_items(data, "mounts"), OtherMount, "mounts", faults),
+        esp=file.esp if file else None,
+        boot=file.boot if file else Boot(),
+        complete=not faults,
+    )
     if file and file.version != VERSION:
         faults.append(f"version: {file.version} is not a version of layouts that is known here (it is {VERSION})")
-    faults += faults_of(drafts, file.boot if file else Boot())
-    disks = tuple(draft.spec for draft in drafts if draft.spec)
+    faults += dict.fromkeys(faults_of(draft))
     if file is None or faults:
         raise BadInput("\n  ".join(faults), where=f"layout {name}")
-    return Layout(name, disks, file.boot)
+    return _layout(name, draft, wipe_unknown=file.wipe_unknown)
 
 
-def _disk(data: object, at: str, faults: list[str]) -> Draft:
+def _layout(name: str, draft: Draft, *, wipe_unknown: bool) -> Layout:
+    return Layout(
+        name=name,
+        disks=draft.specs,
+        raid=tuple(each for _, each in draft.raid),
+        luks=tuple(each for _, each in draft.luks),
+        lvm=tuple(each.group for each in draft.lvm if each.group),
+        swap=tuple(each for _, each in draft.swap),
+        mounts=tuple(each for _, each in draft.mounts),
+        esp=draft.esp,
+        boot=draft.boot,
+        wipe_unknown=wipe_unknown,
+    )
+
+
+def _disk(data: object, at: str, faults: list[str]) -> DiskDraft:
     """Part by part, so that a fault in one does not hide those of the others."""
     found = len(faults)
-    shell = _decoded(_without_items(_listed(data, ("match",)), "match", "partitions"), DiskSpec, at, faults)
-    partitions = _parts(map(_sized, _items(data, "partitions")), Partition, f"{at}.partitions", faults)
-    alternatives = (_texts(_listed(each, _TUPLES)) for each in _items(_listed(data, ("match",)), "match"))
-    matches = _parts(alternatives, Match, f"{at}.match", faults)
+    data = spelled.disk(data, partial(_tell, faults, at))
+    shell = _decoded(_without_items(data, "match", "partitions"), DiskSpec, at, faults)
+    partitions = _parts(map(spelled.partition, _items(data, "partitions")), Partition, f"{at}.partitions", faults)
+    matches = _parts(map(spelled.match, _items(data, "match")), Match, f"{at}.match", faults)
     if shell:
         match = tuple(match for _, match in matches) if _has(data, "match") else shell.match
         shell = evolve(shell, partitions=tuple(partition for _, partition in partitions), match=match)
-    return Draft(at, shell, partitions, matches, complete=len(faults) == found)
+    return DiskDraft(at, shell, partitions, matches, complete=len(faults) == found)
+
+
+def _group(data: object, at: str, faults: list[str]) -> GroupDraft:
+    data = spelled.group(data, partial(_tell, faults, at))
+    shell = _decoded(_without_items(data, "lvs", "thin"), VolumeGroup, at, faults)
+    lvs = _parts(map(spelled.volume, _items(data, "lvs")), Volume, f"{at}.lvs", faults)
+    thin = _parts(_items(data, "thin"), ThinPool, f"{at}.thin", faults)
+    if shell:
+        shell = evolve(shell, lvs=tuple(each for _, each in lvs), thin=tuple(each for _, each in thin))
+    return GroupDraft(at, shell, lvs, thin)
+
+
+def _told(
+    items: list[Any], spell: Callable[[Any, spelled.Tell], Any], kind: type[T], at: str, faults: list[str]
+) -> tuple[tuple[str, T], ...]:
+    """As ``_parts``, of spellings that may be wrong in themselves."""
+    named = (spell(each, partial(_tell, faults, f"{at}[{index}]")) for index, each in enumerate(items))
+    return _parts(named, kind, at, faults)
+
+
+def _tell(faults: list[str], at: str, key: str, what: str) -> None:
+    faults.append(f"{at}.{key}: {what}")
 
 
 def _parts(items: Iterable[object], kind: type[T], at: str, faults: list[str]) -> tuple[tuple[str, T], ...]:
@@ -97,35 +154,6 @@ def _without_items(data: object, *keys: str) -> object:
     return {key: [] if key in keys and isinstance(value, list) else value for key, value in data.items()}
 
 
-def _listed(data: object, keys: tuple[str, ...]) -> object:
-    """A single value where a list may stand is a list of one."""
-    if not isinstance(data, dict):
-        return data
-    return {
-        key: [value] if key in keys and not isinstance(value, list) and value is not None else value
-        for key, value in data.items()
-    }
-
-
-def _texts(data: object) -> object:
-    """A serial number of digits only is a number to YAML."""
-    if not isinstance(data, dict):
-        return data
-    return {
-        key: [str(each) if type(each) is int else each for each in value]
-        if key in _TEXTS and isinstance(value, list)
-        else value
-        for key, value in data.items()
-    }
-
-
-def _sized(data: object) -> object:
-    """A BIOS boot partition holds GRUB's core image (31 to 500 KiB): 1 MiB is always right."""
-    if isinstance(data, dict) and data.get("role") == Role.BIOS_GRUB.value:
-        return {"size": "1M", **data}
-    return data
-
-
 def check(layout: Layout, facts: ImageFacts, inventory: Inventory) -> None:
     """Whether this layout can start this image on this machine. Raises CannotPlan with every reason why not."""
     faults = [
@@ -137,12 +165,8 @@ def check(layout: Layout, facts: ImageFacts, inventory: Inventory) -> None:
         raise CannotPlan("\n  ".join(faults), where=f"layout {layout.name}")
 
 
-def _arch(name: str) -> str:
-    return _ARCH_NAMES.get(name, name)
-
-
 def _arch_faults(facts: ImageFacts, inventory: Inventory) -> Iterator[str]:
-    image, machine = _arch(facts.arch), _arch(inventory.arch)
+    image, machine = machine_arch(facts.arch), machine_arch(inventory.arch)
     if image != machine and (image, machine) != ("i686", "x86_64"):
         yield f"the image is for {image or 'an unknown processor'}, the machine is {machine}"
 
@@ -163,9 +187,9 @@ def _firmware_faults(layout: Layout, inventory: Inventory) -> Iterator[str]:
 def _image_faults(facts: ImageFacts, inventory: Inventory) -> Iterator[str]:
     if not facts.kernels:
         yield "the image has no kernel"
-    platform, package = _GRUB.get((inventory.firmware, _arch(facts.arch)), ("", ""))
+    platform, package = _GRUB.get((inventory.firmware, machine_arch(facts.arch)), ("", ""))
     if not platform:
-        yield f"no GRUB is known for {inventory.firmware.value} on {_arch(facts.arch) or 'an unknown processor'}"
+        yield f"no GRUB is known for {inventory.firmware.value} on {machine_arch(facts.arch) or 'an unknown processor'}"
     elif platform not in facts.grub_platforms:
         has = f"it has {', '.join(facts.grub_platforms)}" if facts.grub_platforms else "it has none"
         yield f"the image has no GRUB for {platform} ({has}; Debian's package is {package})"

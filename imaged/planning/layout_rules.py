@@ -1,35 +1,23 @@
-"""What must hold in every disk layout, whatever the machine: each rule yields its faults with the path of the key."""
+"""What must hold in a disk entry of a layout and in its partitions: each rule yields ``path: what is wrong``."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from attrs import frozen
-
-from imaged.model.layout import Boot, BootFirmware, DiskSpec, Filesystem, Label, Match, Partition, Role
+from imaged.model.layout import DiskSpec, Label, Match, Partition, Role
 from imaged.model.size import MIB, TIB, format_size
+from imaged.model.stack import Filesystem, Preserve, SizeSpec
+from imaged.planning.layout_draft import DiskDraft, repeated
+from imaged.planning.layout_spellings import ANY_NUMBER
 
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,35}")  # a GPT name is 36 UTF-16 units (UEFI 2.10, table 5.6)
-_MOUNT = re.compile(r"/|(/[A-Za-z0-9._+@:-]+)+")
-_OPTIONS = re.compile(r"[!-~]*")
-_CONSOLE = re.compile(r"[A-Za-z][A-Za-z0-9]*(,[0-9]+[noe]?[78]?r?)?")  # kernel-parameters.txt, console=
-_KERNELS_OWN = ("/proc", "/sys", "/dev", "/run")
-_LABEL_BYTES = {Filesystem.EXT4: 16, Filesystem.XFS: 12, Filesystem.BTRFS: 255, Filesystem.VFAT: 11}
-_BARE = (Role.BIOS_GRUB, Role.SWAP)  # roles without filesystem and mount point
-_ONCE = (Role.BIOS_GRUB, Role.ESP, Role.BOOT, Role.ROOT)
+ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,35}")  # a GPT name is 36 UTF-16 units (UEFI 2.10, table 5.6)
+BARE = (Role.BIOS_GRUB, Role.SWAP, Role.RAID, Role.PV, Role.LUKS)  # roles without filesystem and mount point
+_ONCE = (Role.BIOS_GRUB, Role.ESP, Role.XBOOTLDR, Role.BOOT, Role.ROOT)
 _DROPPABLE = (Role.SWAP, Role.DATA)
 _MOST = {Label.GPT: 128, Label.MSDOS: 4}
+_LAST_LOGICAL = 60  # MBR: logical partitions count from 5; libparted and the kernel stop about there
+_GPT_TYPE = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+_MBR_TYPE = re.compile(r"(0x)?[0-9A-Fa-f]{1,2}")
 _LARGEST = 2**20 * TIB
-
-
-@frozen
-class Draft:
-    """A disk of a layout as far as it could be read. ``complete``: nothing of it was left out for a fault."""
-
-    at: str
-    spec: DiskSpec | None
-    partitions: tuple[tuple[str, Partition], ...]
-    matches: tuple[tuple[str, Match], ...]
-    complete: bool
 
 
 def starts_by_bios(disks: Iterable[DiskSpec]) -> bool:
@@ -43,64 +31,70 @@ def starts_by_uefi(disks: Iterable[DiskSpec]) -> bool:
 
 
 def _starts_by_bios(label: Label, roles: set[Role]) -> bool:
-    return bool(roles & {Role.ROOT, Role.BOOT}) if label is Label.MSDOS else Role.BIOS_GRUB in roles
+    if label is Label.GPT:
+        return Role.BIOS_GRUB in roles
+    return bool(roles & {Role.ROOT, Role.BOOT, Role.RAID, Role.PV, Role.LUKS})
 
 
-def faults_of(drafts: Sequence[Draft], boot: Boot) -> Iterator[str]:
-    """Every broken rule as ``path: what is wrong``."""
-    for draft in drafts:
-        yield from _disk_faults(draft)
-        for at, partition in draft.partitions:
-            yield from _partition_faults(at, partition)
-            yield from _size_faults(f"{at}.size", partition)
-    yield from _repeated((f"{draft.at}.id", draft.spec.id) for draft in drafts if draft.spec)
-    everything = [pair for draft in drafts for pair in draft.partitions]
-    yield from _repeated((f"{at}.mount", partition.mount) for at, partition in everything if partition.mount)
-    yield from _repeated((f"{at}.label", partition.label) for at, partition in everything if partition.label)
-    if boot.console and not _CONSOLE.fullmatch(boot.console):
-        yield f"boot.console: {boot.console!r} is not a console of the kernel (write it like ttyS0,115200)"
-    if all(draft.complete for draft in drafts):
-        yield from _system_faults(drafts, boot)
-
-
-def _system_faults(drafts: Sequence[Draft], boot: Boot) -> Iterator[str]:
-    """What only the whole layout shows."""
-    specs = tuple(draft.spec for draft in drafts if draft.spec)
-    if not any(partition.mount == "/" for spec in specs for partition in spec.partitions):
-        yield "disks: no partition is mounted at /"
-    bios, uefi = starts_by_bios(specs), starts_by_uefi(specs)
-    if boot.firmware is BootFirmware.BIOS and not bios:
-        yield "boot.firmware: bios needs a partition of role bios_grub on GPT"
-    if boot.firmware is BootFirmware.UEFI and not uefi:
-        yield "boot.firmware: uefi needs a partition of role esp"
-    if boot.firmware is BootFirmware.AUTO and not (bios or uefi):
-        yield "disks: no firmware can start this: it has neither a partition of role esp nor one of role bios_grub"
-
-
-def _disk_faults(draft: Draft) -> Iterator[str]:
+def disk_faults(draft: DiskDraft) -> Iterator[str]:
+    """Of an entry, its alternatives and its partitions together."""
     if draft.spec:
-        if not _ID.fullmatch(draft.spec.id):
+        if not ID.fullmatch(draft.spec.id):
             yield f"{draft.at}.id: {draft.spec.id!r} must be 1 to 36 letters, digits, '-' or '_'"
         if draft.complete and not draft.spec.partitions:
             yield f"{draft.at}.partitions: there must be at least one"
         if draft.complete and not draft.spec.match:
             yield f"{draft.at}.match: there must be at least one (leave the key out for any disk)"
         yield from _table_faults(draft.at, draft.spec.label, draft.partitions)
+        yield from _count_faults(draft.at, draft.spec)
     for at, match in draft.matches:
         yield from _match_faults(at, match)
-    yield from _repeated((f"{at}.id", partition.id) for at, partition in draft.partitions)
+    yield from repeated((f"{at}.id", partition.id) for at, partition in draft.partitions)
     for role in _ONCE:
-        of_role = [at for at, partition in draft.partitions if partition.role is role]
-        yield from (f"{at}.role: {role.value} is there already ({of_role[0]})" for at in of_role[1:])
+        first = ""
+        for at, partition in draft.partitions:
+            if partition.role is role and not partition.when:  # of two with conditions only one may be there
+                if first:
+                    yield f"{at}.role: {role.value} is there already ({first})"
+                first = first or at
+
+
+def _count_faults(at: str, spec: DiskSpec) -> Iterator[str]:
+    count = spec.count
+    if count.min < 0:
+        yield f"{at}.count.min: {count.min} is less than none"
+    if not 1 <= count.max <= ANY_NUMBER:
+        yield f"{at}.count.max: {count.max} is not within 1 to {ANY_NUMBER}"
+    elif count.min > count.max:
+        yield f"{at}.count: min {count.min} is above max {count.max}"
+    if not 0 <= spec.similar <= 100:
+        yield f"{at}.similar: {spec.similar:g} is not within 0 to 100 percent"
 
 
 def _table_faults(at: str, label: Label, partitions: Sequence[tuple[str, Partition]]) -> Iterator[str]:
-    if len(partitions) > _MOST[label]:
-        yield f"{at}.partitions: {len(partitions)} are too many, {label.value} holds {_MOST[label]}"
-    if label is Label.MSDOS:
-        for path, partition in partitions:
-            if partition.role is Role.BIOS_GRUB:
-                yield f"{path}.role: bios_grub is for GPT only; on msdos GRUB lies behind the MBR"
+    made = [each for _, each in partitions if not each.when]
+    if len(made) > _MOST[label]:
+        yield f"{at}.partitions: {len(made)} are too many, {label.value} holds {_MOST[label]}"
+    for path, partition in partitions:
+        yield from _entry_faults(path, label, partition)
+    numbered = ((f"{path}.number", str(each.number)) for path, each in partitions if each.number and not each.when)
+    yield from repeated(numbered)
+
+
+def _entry_faults(at: str, label: Label, partition: Partition) -> Iterator[str]:
+    """What the kind of table allows for one partition."""
+    kept, number = partition.preserve is not Preserve.NEVER, partition.number
+    most = _LAST_LOGICAL if label is Label.MSDOS and kept else _MOST[label]
+    if not 0 <= number <= most:
+        yield f"{at}.number: {number} is not within 1 to {most}"
+    if label is Label.MSDOS and partition.role is Role.BIOS_GRUB:
+        yield f"{at}.role: bios_grub is for GPT only; on msdos GRUB lies behind the MBR"
+    if label is Label.MSDOS and kept and not number:
+        yield f"{at}.number: the key 'number' is missing (on msdos a preserved partition is known by nothing else)"
+    if partition.type and label is Label.GPT and not _GPT_TYPE.fullmatch(partition.type):
+        yield f"{at}.type: {partition.type!r} is not a UUID, as types of GPT are"
+    if partition.type and label is Label.MSDOS and not _MBR_TYPE.fullmatch(partition.type):
+        yield f"{at}.type: {partition.type!r} is not a type of msdos (two hexadecimal digits, such as 83)"
 
 
 def _match_faults(at: str, match: Match) -> Iterator[str]:
@@ -117,79 +111,43 @@ def _match_faults(at: str, match: Match) -> Iterator[str]:
             yield f"{at}.{key}: is empty"
 
 
-def _partition_faults(at: str, partition: Partition) -> Iterator[str]:
+def partition_faults(at: str, partition: Partition) -> Iterator[str]:
+    """Of one partition; what it carries is judged by ``content_rules``."""
     role, fs, mount = partition.role, partition.fs, partition.mount
-    if not _ID.fullmatch(partition.id):
+    if not ID.fullmatch(partition.id):
         yield f"{at}.id: {partition.id!r} must be 1 to 36 letters, digits, '-' or '_'"
-    if role in _BARE:
-        unwanted = [key for key in ("fs", "mount", "options", "label") if getattr(partition, key)]
+    yield from size_faults(f"{at}.size", partition.size)
+    if partition.size.max is not None and partition.size.max < MIB:
+        yield f"{at}.size.max: {format_size(partition.size.max)} is too little (partitions are whole MiB)"
+    if role in BARE:
+        unwanted = [key for key in ("fs", "mount", "options", "label", "mkfs", "btrfs") if getattr(partition, key)]
         yield from (f"{at}.{key}: a partition of role {role.value} has none" for key in unwanted)
-        return
-    if mount:
-        yield from (f"{at}.mount: {fault}" for fault in _mount_faults(mount))
-    if fs is None and role is not Role.DATA:
+    elif fs is None and role is not Role.DATA:
         yield f"{at}.fs: the key 'fs' is missing (role {role.value} needs a filesystem)"
-    elif fs is None:
-        yield from (f"{at}.{key}: needs fs" for key in ("mount", "options", "label") if getattr(partition, key))
-    yield from _role_faults(at, partition)
-    if not _OPTIONS.fullmatch(partition.options):
-        yield f"{at}.options: {partition.options!r} must be one word of mount options, separated by commas"
-    if partition.options and not mount:
-        yield f"{at}.options: needs mount"
-    if partition.label and fs:
-        yield from (f"{at}.label: {fault}" for fault in _label_faults(partition.label, fs))
-
-
-def _role_faults(at: str, partition: Partition) -> Iterator[str]:
-    role, fs, mount = partition.role, partition.fs, partition.mount
-    if fs is Filesystem.VFAT and mount in ("/", "/usr", "/var", "/home"):
-        yield f"{at}.fs: vfat keeps no owners and modes, {mount} needs them"
-    if role is Role.ESP:
-        if fs not in (None, Filesystem.VFAT):
-            yield f"{at}.fs: firmware reads vfat only"
-        if not mount:
-            yield f"{at}.mount: the key 'mount' is missing (usually /boot/efi)"
-    for needed, path in ((Role.ROOT, "/"), (Role.BOOT, "/boot")):
-        if (role is needed) != (mount == path) and not (role is Role.ESP and path == "/boot"):
-            yield f"{at}.mount: role {needed.value} and the mount point {path} go together"
+    if role is Role.ESP and fs not in (None, Filesystem.VFAT):
+        yield f"{at}.fs: firmware reads vfat only"
+    if role not in BARE:
+        yield from _pair_faults(at, role, mount)
     if partition.priority > 0 and role not in _DROPPABLE:
         yield f"{at}.priority: role {role.value} cannot be left out, so it must not be above 0"
 
 
-def _mount_faults(mount: str) -> Iterator[str]:
-    if not mount.startswith("/"):
-        yield f"{mount!r} must begin with /"
-    elif not _MOUNT.fullmatch(mount) or any(part in (".", "..") for part in mount.split("/")):
-        yield f"{mount!r} must be a plain path of letters, digits and . _ + @ : - (no '..', no '/' at its end)"
-    elif any(mount == own or mount.startswith(own + "/") for own in _KERNELS_OWN):
-        yield f"{mount!r} belongs to the running system, not to a disk"
+def _pair_faults(at: str, role: Role, mount: str) -> Iterator[str]:
+    """Roles and mount points that go together: /boot may also be on an XBOOTLDR partition or the ESP itself."""
+    if (role is Role.ROOT) != (mount == "/"):
+        yield f"{at}.mount: role root and the mount point / go together"
+    if role in (Role.BOOT, Role.XBOOTLDR) and mount != "/boot":
+        yield f"{at}.mount: role {role.value} and the mount point /boot go together"
+    if mount == "/boot" and role not in (Role.BOOT, Role.XBOOTLDR, Role.ESP):
+        yield f"{at}.mount: role boot and the mount point /boot go together"
 
 
-def _label_faults(label: str, fs: Filesystem) -> Iterator[str]:
-    if not label.isprintable() or "/" in label:
-        yield f"{label!r} must be printable, without '/'"
-    elif fs is Filesystem.VFAT and not re.fullmatch(r"[A-Z0-9 _-]+", label):
-        yield f"{label!r} must be capital letters, digits, blanks, '_' or '-' on vfat"
-    if len(label.encode()) > _LABEL_BYTES[fs]:
-        yield f"{label!r} is longer than the {_LABEL_BYTES[fs]} bytes that {fs.value} keeps"
-
-
-def _size_faults(at: str, partition: Partition) -> Iterator[str]:
-    size = partition.size
+def size_faults(at: str, size: SizeSpec) -> Iterator[str]:
+    """Of the size of a partition, volume, pool or swap file."""
     for key, amount in (("min", size.min), ("max", size.max)):
         if amount is not None and amount > _LARGEST:
             yield f"{at}.{key}: {format_size(amount)} is more than any disk has"
-    if size.max is not None and size.max < MIB:
-        yield f"{at}.max: {format_size(size.max)} is too little (partitions are whole MiB)"
     if size.max is not None and size.min > size.max:
         yield f"{at}: min {format_size(size.min)} is above max {format_size(size.max)}"
     if not 0 <= size.weight <= 1_000_000:
         yield f"{at}.weight: {size.weight} is not within 0 to 1000000"
-
-
-def _repeated(named: Iterable[tuple[str, str]]) -> Iterator[str]:
-    first: dict[str, str] = {}
-    for at, name in named:
-        if name in first:
-            yield f"{at}: {name!r} is there already ({first[name]})"
-        first.setdefault(name, at)

@@ -1,14 +1,18 @@
 """Where on a disk each partition lies: the room that the partition table leaves, the sizes, the alignment."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from imaged.model.errors import CannotPlan
+from imaged.model.found import FoundPartition
 from imaged.model.hardware import Disk
-from imaged.model.layout import Cap, DiskSpec, Filesystem, Label, Partition, Role
+from imaged.model.layout import DiskSpec, Label, Partition, Role
 from imaged.model.plan import PlannedPartition
 from imaged.model.size import MIB, format_size
+from imaged.model.stack import Cap, Filesystem
 from imaged.planning.sizes import Demand, Rules, allocate
 
+_NOTHING: Mapping[str, int] = MappingProxyType({})
 _SECTORS = (512, 1024, 2048, 4096)  # what both Linux and libparted can make a table on
 _GPT_BACKUP = 33  # LBAs at the end: 32 of entries, 1 header (UEFI 2.10, section 5.3.1); fewer on 4Kn, never more
 _MBR_LBAS = 2**32  # start and length of an MBR entry are 32-bit LBAs
@@ -16,21 +20,24 @@ _FIRST = MIB  # also behind the GPT (34 LBAs, at most 136 KiB) and the gap where
 
 
 def place(
-    spec: DiskSpec, disk: Disk, *, needs: Mapping[str, int], memory: int, grain: int = MIB
-) -> tuple[PlannedPartition, ...]:
+    spec: DiskSpec, disk: Disk, *, needs: Mapping[str, int], memory: int, grain: int = MIB,
+    floors: Mapping[str, int] = _NOTHING, kept: Sequence[FoundPartition] = (), named: Mapping[str, int] = _NOTHING,
+) -> tuple[PlannedPartition, ...]:  # fmt: skip
     """The partitions of ``spec`` on ``disk``, in order, ``name`` being the id in the layout; bytes throughout.
 
     ``needs`` maps mount points to the bytes of the image that land on the filesystem there; ``memory`` is the node's,
     ``grain`` the alignment (raised to the disk's physical sector). Partitions that priority left out are missing.
+    ``floors`` are the bytes that what stands on a partition needs, by its id. ``kept`` stay where they are, and the
+    rest goes into the largest gap between them; ``named`` are the numbers of those that the layout speaks of, by id.
     Raises CannotPlan before anything is written when the disk is too small (naming the missing bytes) or cannot
     carry such a table.
     """
     where = str(disk)
     _refuse_sectors(disk, where)
     grain = _aligned_up(grain, max(disk.physical_sector, disk.logical_sector))
-    start = _aligned_up(_FIRST, grain)
-    end = _end(spec.label, disk, where) // grain * grain
-    demands = tuple(_demand(partition, disk, needs, memory) for partition in spec.partitions)
+    start, end = _gap(_aligned_up(_FIRST, grain), _end(spec.label, disk, where) // grain * grain, kept, grain)
+    wanted = tuple(partition for partition in spec.partitions if partition.id not in named)
+    demands = tuple(_demand(each, disk, needs, memory, floors.get(each.id, 0)) for each in wanted)
     for demand in demands:
         if demand.max is not None and demand.min > demand.max:
             raise CannotPlan(_too_narrow(demand), where=where, hint=demand.why)
@@ -38,7 +45,7 @@ def place(
         sizes = allocate(demands, max(end - start, 0), Rules(grain=grain))
     except CannotPlan as error:
         raise CannotPlan(f"too small for the layout: {error.what}", where=where, hint=error.hint) from None
-    return _placed(spec, sizes, start)
+    return (*_placed(wanted, sizes, start, {each.number for each in kept}), *_stay(spec, kept, named))
 
 
 def _refuse_sectors(disk: Disk, where: str) -> None:
@@ -64,10 +71,22 @@ def _end(label: Label, disk: Disk, where: str) -> int:
     return disk.size
 
 
-def _demand(partition: Partition, disk: Disk, needs: Mapping[str, int], memory: int) -> Demand:
+def _gap(first: int, end: int, kept: Sequence[FoundPartition], grain: int) -> tuple[int, int]:
+    """The largest stretch between ``first`` and ``end`` that no kept partition touches; the first of equals."""
+    edges = [first]
+    for each in sorted(kept, key=lambda each: each.start):
+        edges += [each.start // grain * grain, max(first, _aligned_up(each.start + each.size, grain))]
+    gaps = list(zip(edges[::2], (*edges[1::2], end), strict=True))
+    return max(gaps, key=lambda gap: (gap[1] - gap[0], -gap[0]))
+
+
+def _demand(partition: Partition, disk: Disk, needs: Mapping[str, int], memory: int, carried: int) -> Demand:
     size = partition.size
     used = needs.get(partition.mount, 0) if partition.mount else 0
-    floor, why = floor_of(partition, used, disk.logical_sector)
+    if carried:
+        floor, why = carried, "what stands on it needs that"
+    else:
+        floor, why = floor_of(partition.fs, used, disk.logical_sector, swap=partition.role is Role.SWAP)
     low: int = max(size.min, floor)
     high: int | None = size.max
     if size.cap is Cap.RAM:
@@ -79,21 +98,16 @@ def _demand(partition: Partition, disk: Disk, needs: Mapping[str, int], memory: 
     return Demand(partition.id, low, high, weight, priority, why if floor >= size.min else "")
 
 
-def floor_of(partition: Partition, used: int, sector: int) -> tuple[int, str]:
-    """Least bytes this partition can work with, and why. ``used`` bytes of the image land on it."""
-    if partition.fs is None:
-        least = 10 * 4096 if partition.role is Role.SWAP else 1  # mkswap(8) refuses less than 10 pages
+def floor_of(fs: Filesystem | None, used: int, sector: int, *, swap: bool = False) -> tuple[int, str]:
+    """Least bytes a device with that on it can work with, and why. ``used`` bytes of the image land on it."""
+    if fs is None:
+        least = 10 * 4096 if swap else 1  # mkswap(8) refuses less than 10 pages
         return max(least, MIB), ""
-    least, overhead = _COSTS[partition.fs](used, sector)
-    if not used:
-        return least, f"the least that {partition.fs.value} works with"
+    least, overhead = _COSTS[fs](used, sector)
     floor = used * 115 // 100 + overhead
-    if floor <= least:
-        return least, f"the least that {partition.fs.value} works with"
-    return (
-        floor,
-        f"the image has {format_size(used)} there; with 15 % to spare and what {partition.fs.value} itself takes",
-    )
+    if not used or floor <= least:
+        return least, f"the least that {fs.value} works with"
+    return floor, f"the image has {format_size(used)} there; with 15 % to spare and what {fs.value} itself takes"
 
 
 def _ext4(used: int, sector: int) -> tuple[int, int]:
@@ -114,12 +128,20 @@ def _btrfs(used: int, sector: int) -> tuple[int, int]:
     return 128 * MIB, 544 * MIB + used // 25
 
 
+def _f2fs(used: int, sector: int) -> tuple[int, int]:
+    """mkfs.f2fs wants some 40 MiB; it keeps 5 to 10 % back for its cleaner (overprovision)."""
+    return 64 * MIB, 64 * MIB + used // 10
+
+
 def _vfat(used: int, sector: int) -> tuple[int, int]:
     """FAT32 has at least 65525 clusters, of one sector or more; some firmware reads nothing smaller."""
     return -(-(65525 * sector + MIB) // MIB) * MIB, MIB + used // 50
 
 
-_COSTS = {Filesystem.EXT4: _ext4, Filesystem.XFS: _xfs, Filesystem.BTRFS: _btrfs, Filesystem.VFAT: _vfat}
+_COSTS = {
+    Filesystem.EXT4: _ext4, Filesystem.XFS: _xfs, Filesystem.BTRFS: _btrfs, Filesystem.VFAT: _vfat,
+    Filesystem.F2FS: _f2fs,
+}  # fmt: skip
 
 
 def _too_narrow(demand: Demand) -> str:
@@ -130,14 +152,34 @@ def _too_narrow(demand: Demand) -> str:
     )
 
 
-def _placed(spec: DiskSpec, sizes: tuple[int | None, ...], start: int) -> tuple[PlannedPartition, ...]:
+def _placed(
+    wanted: Sequence[Partition], sizes: tuple[int | None, ...], start: int, taken: set[int]
+) -> tuple[PlannedPartition, ...]:
+    """In order; each gets the lowest number that is free, as libparted will have it."""
     planned: list[PlannedPartition] = []
-    for partition, size in zip(spec.partitions, sizes, strict=True):
+    number = 0
+    for partition, size in zip(wanted, sizes, strict=True):
         if size is not None:
-            number = len(planned) + 1
-            planned.append(PlannedPartition(number, partition.id, partition.role, start, size, partition.fs))
+            number = next(each for each in range(number + 1, 1000) if each not in taken)
+            planned.append(
+                PlannedPartition(number, partition.id, partition.role, start, size, partition.fs, partition.type)
+            )
             start += size
     return tuple(planned)
+
+
+def _stay(spec: DiskSpec, kept: Sequence[FoundPartition], named: Mapping[str, int]) -> tuple[PlannedPartition, ...]:
+    """What the layout names keeps its id; what it says nothing of is data with the name it has."""
+    ids = {number: partition for partition in spec.partitions for id, number in named.items() if partition.id == id}
+    return tuple(
+        PlannedPartition(
+            each.number,
+            ids[each.number].id if each.number in ids else each.name,
+            ids[each.number].role if each.number in ids else Role.DATA,
+            each.start, each.size, ids[each.number].fs if each.number in ids else None, kept=True,
+        )
+        for each in kept
+    )  # fmt: skip
 
 
 def _aligned_up(amount: int, step: int) -> int:

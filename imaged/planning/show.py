@@ -10,14 +10,24 @@ from imaged.model.plan import (
     CheckFile,
     InstallPlan,
     KeepSecret,
+    MakeArray,
+    MakeCrypt,
     MakeFilesystem,
+    MakeGroup,
     MakeLink,
+    MakeSubvolumes,
     MakeSwap,
+    MakeSwapFile,
     MakeTable,
+    MakeVolume,
+    MirrorEsp,
     Mount,
+    OpenCrypt,
     Reboot,
     RemovePath,
     RunInTarget,
+    StartArray,
+    StartGroup,
     Step,
     SyncOverrides,
     SyncTree,
@@ -45,9 +55,10 @@ def step_lines(step: Step) -> list[str]:
 
 
 def _table(step: MakeTable) -> list[str]:
-    lines = [f"write a {step.label.value} partition table on {step.disk.path}"]
+    verb = "change the" if any(part.kept for part in step.partitions) else "write a"
+    lines = [f"{verb} {step.label.value} partition table on {step.disk.path}"]
     for part in step.partitions:
-        what = part.fs.value if part.fs else part.role.value
+        what = ("stays: " if part.kept else "") + (part.fs.value if part.fs else part.role.value)
         path = partition_path(step.disk.path, part.number)
         lines.append(f"  {path}  {part.name:<8} {format_size(part.size):>10}  {what}")
     return lines
@@ -55,6 +66,33 @@ def _table(step: MakeTable) -> list[str]:
 
 def _mkfs(step: MakeFilesystem) -> list[str]:
     return [f"make {step.fs.value} on {step.device}, UUID {step.uuid}"]
+
+
+def _wipe(step: WipeDisk) -> list[str]:
+    if step.keep:
+        return [f"wipe {step.disk} but for partition {', '.join(map(str, step.keep))}"]
+    return [f"wipe every signature on {step.disk}"]
+
+
+def _array(step: MakeArray) -> list[str]:
+    spares = f", spare {', '.join(step.spares)}" if step.spares else ""
+    return [f"make RAID {step.level} {step.device} of {', '.join(step.members)}{spares}, UUID {step.uuid}"]
+
+
+def _crypt(step: MakeCrypt) -> list[str]:
+    ways = [way for way, wanted in (("TPM", step.tpm2), ("key file", step.keyfile)) if wanted]
+    opened = f", opened by {' or '.join(ways)}" if ways else ""
+    return [f"encrypt {step.device} as /dev/mapper/{step.name}{opened}, UUID {step.uuid}"]
+
+
+def _start_group(step: StartGroup) -> list[str]:
+    gone = f", and remove {', '.join(step.remove)} from it" if step.remove else ""
+    return [f"start volume group {step.group} as it is{gone}"]
+
+
+def _volume(step: MakeVolume) -> list[str]:
+    what = "thin pool" if step.thin else f"thin volume in {step.pool}" if step.pool else "volume"
+    return [f"make {what} /dev/{step.group}/{step.name}, {format_size(step.size)}"]
 
 
 def _sync(step: SyncTree) -> list[str]:
@@ -68,10 +106,20 @@ def _because(text: str, reason: str) -> list[str]:
 
 
 _SAID: dict[type, Callable[[Any], list[str]]] = {
-    WipeDisk: lambda s: [f"wipe every signature on {s.disk}"],
+    WipeDisk: _wipe,
     MakeTable: _table,
     MakeFilesystem: _mkfs,
     MakeSwap: lambda s: [f"make swap on {s.device}, UUID {s.uuid}"],
+    MakeArray: _array,
+    StartArray: lambda s: [f"start {s.device} as it is, UUID {s.uuid}"],
+    MakeCrypt: _crypt,
+    OpenCrypt: lambda s: [f"open {s.device} as /dev/mapper/{s.name}, UUID {s.uuid}"],
+    MakeGroup: lambda s: [f"make volume group {s.group} of {', '.join(s.members)}"],
+    StartGroup: _start_group,
+    MakeVolume: _volume,
+    MakeSubvolumes: lambda s: [f"make subvolumes on {s.device}: {', '.join(each.path for each in s.subvolumes)}"],
+    MakeSwapFile: lambda s: [f"make swap file {s.path}, {format_size(s.size)}"],
+    MirrorEsp: lambda s: [f"copy {s.source} to {', '.join(s.devices)}"],
     Mount: lambda s: [f"mount {s.device} at {s.at}"],
     SyncTree: _sync,
     SyncOverrides: lambda s: [f"lay the node's overrides over {s.at}"],

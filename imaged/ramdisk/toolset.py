@@ -12,7 +12,10 @@ PACKAGES = (
     "dracut-core", "cpio", "zstd",  # builds the ramdisk
     "udev", "kmod", "busybox", "mount", "util-linux", "iproute2",
     "python3", "python3-parted", "python3-pyudev", "rsync",
-    "fdisk", "gdisk", "e2fsprogs", "dosfstools", "xfsprogs", "btrfs-progs", "mdadm", "lvm2", "cryptsetup-bin",
+    "fdisk", "gdisk", "e2fsprogs", "dosfstools", "xfsprogs", "btrfs-progs", "f2fs-tools",
+    "mdadm", "lvm2", "cryptsetup-bin",
+    # systemd for systemd-cryptenroll alone; it opens the libraries of the TPM by name, so nothing depends on them
+    "systemd", "libtss2-esys-3.0.2-0", "libtss2-mu0", "libtss2-rc0", "libtss2-tcti-device0",
     "efibootmgr", "kexec-tools", "dropbear-bin",
 )  # fmt: skip
 _MODULE_FILES = ("module-setup.sh", "imaged-init.sh", "udhcpc.sh")

@@ -9,6 +9,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from attrs import evolve
+
 from imaged import process
 from imaged.model.errors import BadInput, NotFound, Unreachable
 from imaged.model.hardware import Firmware
@@ -80,18 +82,14 @@ class Guest:
         variables = directory / "variables.fd"
         if uefi:
             _fresh_variables(variables)
-        self._argv = argv(
-            spec,
-            who,
-            Attachments(
-                accel=accel,
-                taps=tuple(network.tap() for _ in spec.nics),
-                disks=tuple(map(str, self.disks)),
-                console=str(self.console.path),
-                qmp=str(self._qmp),
-                code=str(CODE) if uefi else "",
-                variables=str(variables) if uefi else "",
-            ),
+        self._attached = Attachments(
+            accel=accel,
+            taps=tuple(network.tap() for _ in spec.nics),
+            disks=tuple(map(str, self.disks)),
+            console=str(self.console.path),
+            qmp=str(self._qmp),
+            code=str(CODE) if uefi else "",
+            variables=str(variables) if uefi else "",
         )
 
     @property
@@ -103,13 +101,18 @@ class Guest:
         """Press the switch; network boot comes first. Raises CommandFailed when QEMU is not there."""
         self._qmp.unlink(missing_ok=True)
         self.powered = time.time()
-        self._child = process.start(self._network.inside(self._argv), output=self.output)
+        self._child = process.start(self._network.inside(argv(self.spec, self.who, self._attached)), output=self.output)
 
     def power_off(self) -> None:
         """Pull the plug: what the guest had not written to its disks yet is lost."""
         if self._child is not None:
             self._child.kill()
             self._child.wait()
+
+    def pull_disk(self, number: int) -> None:
+        """Take the ``number``-th disk out of the machine, which is switched off."""
+        left = (path if index != number else "" for index, path in enumerate(self._attached.disks))
+        self._attached = evolve(self._attached, disks=tuple(left))
 
     def power_button(self) -> None:
         """Ask the system in the machine to shut down (ACPI). Raises Unreachable when QEMU does not answer."""

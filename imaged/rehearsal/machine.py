@@ -97,7 +97,7 @@ class Identity:
 class Attachments:
     """What on the host the machine is plugged into. Lists run beside those of the spec; all are paths but the taps.
 
-    ``code`` and ``variables`` are UEFI's two flash chips, empty for BIOS.
+    ``code`` and ``variables`` are UEFI's two flash chips, empty for BIOS. A disk that is pulled has an empty path.
     """
 
     accel: Accel
@@ -180,14 +180,16 @@ def _disks(spec: MachineSpec, who: Identity, where: Attachments) -> tuple[str, .
         words += ("-device", "qemu-xhci,id=usb")
     sata = 0
     for number, (disk, path) in enumerate(zip(spec.disks, where.disks, strict=True)):
+        port, sata = sata, sata + (disk.bus is DiskBus.SATA)
+        if not path:
+            continue
         words += (
             "-drive",
             f"if=none,id=disk{number},file={quoted(path)},format=raw,cache=unsafe,discard=unmap",
             "-device",
-            f"{_disk_device(disk.bus, sata)},drive=disk{number},serial={disk.serial or f'{who.serial}-{number}'}"
+            f"{_disk_device(disk.bus, port)},drive=disk{number},serial={disk.serial or f'{who.serial}-{number}'}"
             f",logical_block_size={disk.sector},physical_block_size={disk.sector},bootindex={_DISK_BOOT + number}",
         )
-        sata += disk.bus is DiskBus.SATA
     if sata > _SATA_PORTS:
         raise BadInput(f"{sata} SATA disks, and the machine has {_SATA_PORTS} ports", hint="Use another bus for some.")
     return words

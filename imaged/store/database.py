@@ -1,5 +1,6 @@
 """The node database: its tables and how it is opened. SQLAlchemy Core; what is asked of it is in the other modules."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -97,10 +98,21 @@ reports = sa.Table(
 )
 
 
+keys = sa.Table(  # of encrypted devices; they stay when their node is forgotten
+    "keys",
+    tables,
+    sa.Column("node", sa.String, primary_key=True),
+    sa.Column("device", sa.String, primary_key=True),
+    sa.Column("created", sa.Float, nullable=False),
+    sa.Column("text", sa.String, nullable=False),
+)
+
+
 def open_database(path: Path) -> sa.Engine:
     """The database at ``path``, made if missing. Raises ImagedError when it cannot be opened or is too new."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _close_to_others(path)
         engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": 10})
         sa.event.listen(engine, "connect", _prepare)
         tables.create_all(engine)
@@ -119,6 +131,15 @@ def open_database(path: Path) -> sa.Engine:
             hint="Run the version of imaged that wrote it.",
         )
     return engine
+
+
+def _close_to_others(path: Path) -> None:
+    """It holds keys. SQLite gives its journals the mode of the database (https://sqlite.org/wal.html)."""
+    path.touch(mode=0o600)
+    if path.stat().st_uid == os.geteuid():
+        for each in (path, *path.parent.glob(f"{path.name}-*")):
+            with suppress(FileNotFoundError):
+                each.chmod(0o600)
 
 
 def _add_columns(engine: sa.Engine) -> None:

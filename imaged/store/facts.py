@@ -9,9 +9,9 @@ from imaged.store.tree import Tree
 
 # Programs that fixups and updates may run in the image.
 COMMANDS = (
-    "bootctl", "debconf-set-selections", "dracut", "findmnt", "grub-install", "grub-mkconfig", "grub2-install",
-    "grub2-mkconfig", "ifup", "kernel-install", "locale-gen", "mkinitcpio", "netplan", "nmcli", "setfiles",
-    "ssh-keygen", "systemctl", "update-grub", "update-initramfs",
+    "bootctl", "btrfs", "cryptsetup", "debconf-set-selections", "dracut", "findmnt", "grub-install",
+    "grub-mkconfig", "grub2-install", "grub2-mkconfig", "ifup", "kernel-install", "locale-gen", "lvm", "mdadm",
+    "mkinitcpio", "netplan", "nmcli", "setfiles", "ssh-keygen", "systemctl", "update-grub", "update-initramfs",
 )  # fmt: skip
 # Units whose being enabled changes what is written. Sockets and targets count as what they start.
 UNITS = (
@@ -23,13 +23,13 @@ UNITS = (
 # is a file of the image's own, an unlisted one is absent or a link into /run.
 FILES = (
     "/boot", "/boot/efi", "/boot/loader/entries", "/efi", "/etc/HOSTNAME", "/etc/cloud", "/etc/crypttab",
-    "/etc/default/grub",
-    "/etc/default/grub.d", "/etc/dracut.conf", "/etc/fstab", "/etc/hostname", "/etc/hosts",
+    "/etc/default/grub", "/etc/default/grub.d", "/etc/dracut.conf", "/etc/fstab", "/etc/hostname", "/etc/hosts",
     "/etc/initramfs-tools/initramfs.conf", "/etc/iscsi/initiatorname.iscsi", "/etc/kernel/cmdline",
-    "/etc/lvm/devices", "/etc/lvm/lvm.conf", "/etc/machine-id", "/etc/mailname", "/etc/mdadm.conf",
-    "/etc/mdadm/mdadm.conf", "/etc/mke2fs.conf", "/etc/multipath", "/etc/netplan", "/etc/network/interfaces",
-    "/etc/nvme/hostnqn", "/etc/resolv.conf", "/etc/selinux/config", "/etc/ssh/sshd_config", "/etc/sysconfig/network",
-    "/etc/sysconfig/network-scripts", "/etc/systemd/network", "/var/lib/dbus/machine-id",
+    "/etc/lvm/devices", "/etc/lvm/lvm.conf", "/etc/lvm/lvmlocal.conf", "/etc/machine-id", "/etc/mailname",
+    "/etc/mdadm.conf", "/etc/mdadm/mdadm.conf", "/etc/mke2fs.conf", "/etc/multipath", "/etc/netplan",
+    "/etc/network/interfaces", "/etc/nvme/hostnqn", "/etc/resolv.conf", "/etc/selinux/config",
+    "/etc/ssh/sshd_config", "/etc/sysconfig/network", "/etc/sysconfig/network-scripts", "/etc/systemd/network",
+    "/var/lib/dbus/machine-id",
 )  # fmt: skip
 TEXTS = ("/etc/fstab", "/etc/hosts")
 

@@ -173,6 +173,7 @@ class Images:
                 manifest_sha256=digest,
                 facts=facts.read(Tree(working.tree)),
                 recipe=recipe,
+                usage=sealed.usage,
             )
             if older:
                 durable.write_file(working.directory / TIED, "")

@@ -15,6 +15,7 @@ from pathlib import Path
 from attrs import evolve, frozen
 
 from imaged.model.errors import Conflict
+from imaged.store.breakdown import below
 from imaged.store.manifest import Entry, Kind
 
 _BLOCK = 1 << 20
@@ -29,10 +30,12 @@ _KINDS = {
 
 @frozen
 class Sealed:
-    """The entries of a tree in the order of the manifest; ``bytes`` is the sum of file sizes, hard links once."""
+    """The entries of a tree in the order of the manifest; ``bytes`` is the sum of file sizes, hard links once, and
+    ``usage`` how many of them lie below the directories of the first levels."""
 
     entries: tuple[Entry, ...]
     bytes: int
+    usage: dict[str, int]
 
 
 @frozen
@@ -69,7 +72,8 @@ def read_tree(root: Path, *, workers: int | None = None, on_hashed: Callable[[in
         except BaseException:
             ended.set()  # a Ctrl-C must not wait until the threads have read all of a large file
             raise
-    return Sealed(tuple(_finished(found, digests)), sum(found[index].entry.size for index in firsts.values()))
+    files = [found[index].entry for index in firsts.values()]
+    return Sealed(tuple(_finished(found, digests)), sum(each.size for each in files), below(files))
 
 
 def walk(root: Path) -> Iterator[Entry]:

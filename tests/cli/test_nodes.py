@@ -13,6 +13,7 @@ from imaged.model.errors import ImagedError
 from imaged.model.update import Drift, Outcome, Updated
 from imaged.store.database import open_database
 from imaged.store.images import Images
+from imaged.store.keys import Keys
 from imaged.store.nodes import Nodes
 from tests.daemon.test_provisioning import MACHINE, fill
 
@@ -44,6 +45,15 @@ def said(result: Result) -> str:
 def nodes(site: Path) -> list[dict[str, str]]:
     found: list[dict[str, str]] = json.loads(call(site, "lsnode", "--json").output)["nodes"]
     return found
+
+
+def test_keys_are_listed_and_shown_only_when_asked_for(site: Path) -> None:
+    assert "no keys" in said(call(site, "lskey", "n1"))
+    key = Keys(open_database(site.parent / "state/imaged.sqlite")).of("n1", "crypt0")
+    listed = call(site, "lskey", "n1").output
+    assert ("crypt0" in listed, key in listed) == (True, False)
+    assert key in call(site, "lskey", "n1", "--show").output
+    assert "not a node name" in said(call(site, "lskey", "../n1"))
 
 
 ADD = ("addnode", "n1", "--mac", "52:54:00:00:00:01", "--image", "tiny")

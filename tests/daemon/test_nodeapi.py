@@ -15,9 +15,10 @@ from imaged.daemon.nodeapi import NodeApi
 from imaged.daemon.nodelog import NodeLogs
 from imaged.daemon.provisioning import Provisioning
 from imaged.model.codec import from_json, to_json
+from imaged.model.dialect import HEADER, dialect
 from imaged.model.node import NodeState
 from imaged.model.report import Claim, Claimed, PlanAnswer, PlanRequest, Report, Status
-from tests.daemon.test_provisioning import MACHINE, Clock, server, token_of  # noqa: F401
+from tests.daemon.test_provisioning import CRYPT, MACHINE, Clock, server, token_of  # noqa: F401
 
 reactor: Any = installed
 
@@ -35,7 +36,8 @@ class Api:
         def request() -> tuple[int, bytes]:
             connection = HTTPConnection("127.0.0.1", self.port, timeout=10)
             bearer = {"Authorization": f"Bearer {secret}"} if secret else {}
-            connection.request(method, path, body.encode() or None, {**bearer, **headers})
+            said = {HEADER: dialect(), **bearer, **headers}
+            connection.request(method, path, body.encode() or None, said)
             response = connection.getresponse()
             return response.status, response.read()
 
@@ -80,6 +82,23 @@ async def test_an_install_by_http(api: Api, server: Provisioning, tmp_path: Path
     assert "1970-01-01T00:00:00Z hello\n1970-01-01T00:00:00Z .[31mred\n" in log
 
 
+@pytest_twisted.ensureDeferred
+async def test_a_key_by_http(api: Api, server: Provisioning, tmp_path: Path) -> None:  # noqa: F811
+    await api.call("POST", "/v1/claim", to_json(Claim(token_of(server), "secret")))
+    await api.call("POST", "/v1/plan", to_json(PlanRequest(MACHINE)), "secret")
+    server.nodes.keep("n1", system=CRYPT)
+    status, key = await api.call("GET", "/v1/key/crypt0", secret="secret")
+    assert (status, len(key)) == (200, 44)
+    assert await api.call("GET", "/v1/key/crypt0", secret="secret") == (200, key)
+    assert (await api.call("GET", "/v1/key/crypt0", secret="wrong"))[0] == 403
+    assert (await api.call("GET", "/v1/key/crypt0"))[0] == 403
+    for other in ("crypt1", "%2e%2e", "x" * 5000, "%00"):
+        assert (await api.call("GET", f"/v1/key/{other}", secret="secret"))[0] == 404
+    assert (await api.call("POST", "/v1/key/crypt0", secret="secret"))[0] == 405
+    log = tmp_path / "logs/n1.log"
+    assert not log.exists() or key.decode() not in log.read_text()
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "secret", "status", "said"),
     [
@@ -119,3 +138,11 @@ async def test_boot_files_by_range_and_head(api: Api) -> None:
     assert await api.call("HEAD", path) == (200, b"")
     assert await api.call("GET", path, Range="bytes=256-511") == (206, whole[256:512])
     assert (await api.call("GET", path, Range="bytes=99999-"))[0] == 416
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_agent_of_another_release_gets_no_plan(api: Api, server: Provisioning) -> None:  # noqa: F811
+    await api.call("POST", "/v1/claim", to_json(Claim(token_of(server), "secret")))
+    status, body = await api.call("POST", "/v1/plan", "{}", "secret", **{HEADER: "0123456789abcdef"})
+    assert status == 409
+    assert b"another release of imaged" in body and b"mkramdisk" in body

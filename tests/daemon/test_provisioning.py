@@ -6,6 +6,7 @@ import pytest
 from attrs import evolve
 
 from imaged.daemon.provisioning import Provisioning
+from imaged.model.codec import to_json
 from imaged.model.errors import CannotPlan, Conflict, Denied, NotFound
 from imaged.model.hardware import Bus, Disk, Firmware, Inventory, Nic
 from imaged.model.names import ImageRef
@@ -14,6 +15,7 @@ from imaged.model.node import BootAction, Node, NodeState
 from imaged.model.report import Claim, Report, Status
 from imaged.model.settings import Settings
 from imaged.model.size import GIB
+from imaged.model.system import PlannedCrypt, System
 from imaged.store.settings import build
 
 MAC = Mac.parse("52:54:00:00:00:01")
@@ -167,3 +169,23 @@ def test_an_image_that_is_gone_is_said_in_the_boot_script_request(server: Provis
 def test_up_before_an_install_is_refused(server: Provisioning) -> None:
     with pytest.raises(Conflict):
         server.record_up("n1")
+
+
+CRYPT = to_json(System((), crypts=(PlannedCrypt("crypt0", "/dev/vda3", "u"),)))
+
+
+def test_a_key_is_for_the_encrypted_devices_of_a_running_install(server: Provisioning) -> None:
+    server.claim(Claim(token_of(server), "secret"))
+    server.answer_plan("n1", MACHINE)
+    with pytest.raises(NotFound, match="crypt0"):
+        server.key("n1", "crypt0")
+    server.nodes.keep("n1", system=CRYPT)
+    key = server.key("n1", "crypt0")
+    assert server.key("n1", "crypt0") == key
+    report(server, "reboot", Status.DONE)
+    with pytest.raises(Conflict, match="nothing is being installed"):
+        server.key("n1", "crypt0")
+    server.nodes.set_action(["n1"], BootAction.INSTALL)
+    server.claim(Claim(token_of(server), "another secret"))
+    assert server.key("n1", "crypt0") == key, "what a re-install preserves is still encrypted with it"
+    assert not [each for each in (*server.nodes.facts("n1").values(), *server.nodes.reports("n1")) if key in str(each)]

@@ -5,12 +5,16 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 from imaged.model.errors import Conflict, ImagedError
-from imaged.model.layout import Filesystem, Label, Role
-from imaged.model.plan import PlannedPartition
+from imaged.model.found import FoundPartition
+from imaged.model.hardware import Disk
+from imaged.model.layout import Label, Role
+from imaged.model.plan import MakeTable, PlannedPartition
 from imaged.model.size import GIB, MIB
-from installer.disks import sectors, write_table
+from imaged.model.stack import Filesystem
+from installer.disks import extended, refuse_overlap, sectors, set_types, write_table
 
 P = PlannedPartition
 GPT = (
@@ -29,6 +33,22 @@ TYPES = {  # the UAPI Group's discoverable partitions and the UEFI specification
     "root": "0FC63DAF-8483-4772-8E79-3D69D8477DE4",
     "Größe": "0FC63DAF-8483-4772-8E79-3D69D8477DE4",
 }
+
+
+LOGICAL = (
+    P(1, "boot", Role.BOOT, MIB, 100 * MIB, Filesystem.EXT4),
+    P(2, "pv", Role.PV, 101 * MIB, 100 * MIB),
+    P(5, "root", Role.ROOT, 202 * MIB, 200 * MIB, Filesystem.EXT4),
+    P(6, "md", Role.RAID, 403 * MIB, 200 * MIB),
+    P(7, "crypt", Role.LUKS, 604 * MIB, 200 * MIB),
+)
+STACK = (
+    P(1, "xbootldr", Role.XBOOTLDR, MIB, 100 * MIB, Filesystem.EXT4),
+    P(2, "pv", Role.PV, 101 * MIB, 100 * MIB),
+    P(3, "md", Role.RAID, 201 * MIB, 100 * MIB),
+    P(4, "crypt", Role.LUKS, 301 * MIB, 100 * MIB),
+    P(5, "own", Role.DATA, 401 * MIB, 100 * MIB, type="933AC7E1-2EB4-4F13-B844-0E14E2AEF915"),
+)
 
 
 def blank(tmp_path: Path, size: int) -> Path:
@@ -117,7 +137,7 @@ def test_an_old_table_is_replaced_whole(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_is_refused_and_nothing_is_written(tmp_path: Path, parts: tuple[PlannedPartition, ...]) -> None:
     path = blank(tmp_path, 2 * GIB)
-    with pytest.raises(ImagedError, match="was not written"):
+    with pytest.raises(ImagedError, match=r"was not written|no room in front of logical partition 5"):
         write_table(str(path), Label.MSDOS, parts)
     assert head(path) == bytes(4096)
 
@@ -144,3 +164,114 @@ def test_sectors(start: int, size: int, sector: int, expected: tuple[int, int]) 
 def test_sectors_of_another_disk(start: int, size: int) -> None:
     with pytest.raises(Conflict, match="4096 bytes"):
         sectors(P(1, "x", Role.ROOT, start, size), 4096)
+
+
+def write(path: Path, label: Label, parts: tuple[PlannedPartition, ...]) -> None:
+    write_table(str(path), label, parts)
+    for argv in set_types(str(path), label, parts):
+        subprocess.run(argv, check=True)
+
+
+def rows(path: Path) -> list[tuple[int, int, int, str]]:
+    return [
+        (int(each["node"].removeprefix(str(path))), each["start"] * 512, each["size"] * 512, each["type"].lower())
+        for each in read(path)["partitions"]
+    ]
+
+
+def test_types_by_role_and_by_layout(tmp_path: Path) -> None:
+    path = blank(tmp_path, GIB)
+    write(path, Label.GPT, STACK)
+    assert [kind for *_, kind in rows(path)] == [
+        "bc13c2ff-59e6-4262-a352-b275fd6f7172", "e6d6d379-f507-44c2-a23c-238f2a3df928",
+        "a19d880f-05fc-4d3b-a006-743f0f84911e", "ca7d7ccb-63ed-4c53-861c-1742536059cc",
+        "933ac7e1-2eb4-4f13-b844-0e14e2aef915",
+    ]  # fmt: skip
+
+
+def test_logical_partitions(tmp_path: Path) -> None:
+    path = blank(tmp_path, GIB)
+    write(path, Label.MSDOS, LOGICAL)
+    found = rows(path)
+    assert [(number, start, size) for number, start, size, _ in found if number != 3] == [
+        (each.number, each.start, each.size) for each in LOGICAL
+    ]
+    assert found[2][:3] == (3, 201 * MIB, 603 * MIB)
+    assert [kind for *_, kind in found] == ["83", "8e", found[2][3], "83", "fd", "e8"]
+    assert found[2][3] in ("5", "f")
+
+
+def test_logical_partitions_need_room_for_their_records() -> None:
+    tight = (P(1, "a", Role.BOOT, MIB, 10 * MIB), P(5, "b", Role.ROOT, 11 * MIB, MIB))
+    with pytest.raises(Conflict, match="no room in front of logical partition 5"):
+        extended(tight)
+
+
+@pytest.mark.parametrize("label", list(Label))
+def test_kept_partitions_stay_to_the_byte_and_others_go(tmp_path: Path, label: Label) -> None:
+    path = blank(tmp_path, GIB)
+    first = LOGICAL if label is Label.MSDOS else STACK
+    write(path, label, first)
+    before = {row[0]: row for row in rows(path)}
+    numbers = {each["node"]: each.get("uuid") for each in read(path)["partitions"]}
+    kept = tuple(evolve(each, kept=True) for each in first[1:3])
+    fresh = P(1, "new", Role.DATA, MIB, 50 * MIB, Filesystem.XFS)
+    write(path, label, (fresh, *kept))
+    after = {row[0]: row for row in rows(path)}
+    assert {each.number: after[each.number] for each in kept} == {each.number: before[each.number] for each in kept}
+    assert after[1][1:3] == (MIB, 50 * MIB)
+    assert set(after) == {1, *(each.number for each in kept), *((3,) if label is Label.MSDOS else ())}
+    for each in read(path)["partitions"][1:]:
+        assert each.get("uuid") == numbers[each["node"]], "an identity that crypttab or firmware may know"
+
+
+def test_room_for_more_logical_partitions_behind_a_kept_one(tmp_path: Path) -> None:
+    path = blank(tmp_path, GIB)
+    write(path, Label.MSDOS, LOGICAL[:3])
+    before = rows(path)
+    new = P(6, "new", Role.DATA, 500 * MIB, 400 * MIB, Filesystem.XFS)
+    write(path, Label.MSDOS, (LOGICAL[0], evolve(LOGICAL[2], kept=True), new))
+    after = rows(path)
+    assert after[-2] == before[-1]
+    assert after[-1][:3] == (6, 500 * MIB, 400 * MIB)
+    assert after[1][:3] == (3, 201 * MIB, 699 * MIB)
+
+
+def test_a_logical_partition_before_a_kept_one_must_stay(tmp_path: Path) -> None:
+    path = blank(tmp_path, GIB)
+    write(path, Label.MSDOS, LOGICAL)
+    before = rows(path)
+    with pytest.raises(Conflict, match="have the same number"):
+        write_table(str(path), Label.MSDOS, (evolve(LOGICAL[4], kept=True),))
+    assert rows(path) == before
+
+
+def test_a_kept_partition_that_is_elsewhere_or_of_another_table_is_refused(tmp_path: Path) -> None:
+    path = blank(tmp_path, GIB)
+    write(path, Label.GPT, STACK)
+    before = rows(path)
+    for label, wrong in ((Label.GPT, evolve(STACK[1], start=102 * MIB)), (Label.MSDOS, STACK[1])):
+        with pytest.raises(Conflict):
+            write_table(str(path), label, (evolve(wrong, kept=True),))
+    assert rows(path) == before
+
+
+@pytest.mark.parametrize(
+    ("new", "found", "fits"),
+    [
+        (P(1, "n", Role.DATA, 50 * MIB, 51 * MIB), (), True),
+        (P(1, "n", Role.DATA, 50 * MIB, 52 * MIB), (), False),
+        (P(1, "n", Role.DATA, 150 * MIB, MIB), (), False),
+        (P(1, "n", Role.DATA, 150 * MIB, MIB), (FoundPartition(2, 0, 0, type="0x5"),), True),
+        (P(1, "n", Role.DATA, 201 * MIB, MIB), (), True),
+    ],
+)
+def test_nothing_is_cleared_below_a_kept_partition(
+    new: PlannedPartition, found: tuple[FoundPartition, ...], fits: bool
+) -> None:
+    step = MakeTable(Disk("/dev/sda", GIB, partitions=found), Label.GPT, (new, evolve(STACK[1], kept=True)))
+    if fits:
+        refuse_overlap(step)
+    else:
+        with pytest.raises(Conflict, match="partition 2 is kept"):
+            refuse_overlap(step)

@@ -11,21 +11,32 @@ from attrs import define, field
 from imaged.model.codec import from_json, to_json
 from imaged.model.errors import CommandFailed, Conflict, ImagedError
 from imaged.model.hardware import Disk
-from imaged.model.layout import Filesystem, Label
+from imaged.model.layout import Label
 from imaged.model.plan import (
     CheckDevice,
     CheckFile,
     InstallPlan,
     KeepSecret,
+    MakeArray,
+    MakeCrypt,
     MakeFilesystem,
+    MakeGroup,
     MakeLink,
+    MakeSubvolumes,
     MakeSwap,
+    MakeSwapFile,
     MakeTable,
+    MakeVolume,
+    MirrorEsp,
     Mount,
+    OpenCrypt,
     Phase,
+    PlannedSubvolume,
     Reboot,
     RemovePath,
     RunInTarget,
+    StartArray,
+    StartGroup,
     Step,
     SyncOverrides,
     SyncTree,
@@ -34,7 +45,9 @@ from imaged.model.plan import (
     WriteFile,
 )
 from imaged.model.report import Report
+from imaged.model.stack import Filesystem
 from installer.console import Console
+from installer.crypts import Keys
 from installer.execute import Target, actions, describe, ends_with_reboot, execute, progress_share
 from installer.process import Processes
 from installer.reports import Journal, Reporter
@@ -46,6 +59,12 @@ STEPS: tuple[Step, ...] = (
     MakeSwap("/dev/sda2", "u"), Mount("/dev/sda1", Filesystem.EXT4, "/"), SyncTree("i@1", "/", 10, 1),
     SyncOverrides(),
     WriteFile("/etc/hostname", "n"), RemovePath("/etc/x"), MakeLink("/a", "/b"), KeepSecret("/s"),
+    MakeArray("/dev/md/root", 1, "1.2", "u", ("/dev/sda1", "/dev/sdb1")), StartArray("/dev/md/root", "u"),
+    MakeCrypt("/dev/sda3", "crypt0", "u"), OpenCrypt("/dev/sda3", "crypt0", "u"),
+    MakeGroup("vg", ("/dev/sda4",), 2**22), StartGroup("vg", "u"), MakeVolume("vg", "root", 2**30),
+    MakeVolume("vg", "pool", 2**30, thin=True),
+    MakeSubvolumes("/dev/sda5", (PlannedSubvolume("@/var", nodatacow=True),)), MakeSwapFile("/swap", 2**30, "u"),
+    MirrorEsp("/boot/efi", ("/dev/sdb2",)),
     RunInTarget(("ssh-keygen", "-A")), CheckFile("/etc/hostname"), CheckDevice("/dev/sda1", "u"), Unmount(), Reboot(),
 )  # fmt: skip
 PLAN = InstallPlan(
@@ -80,7 +99,7 @@ class Events:
 def test_every_kind_of_step_has_its_function_and_its_words() -> None:
     kinds = set(get_args(Step))
     assert {type(step) for step in STEPS} == kinds
-    target = Target(Path("/target"), Source("h", 1, "n"))
+    target = Target(Path("/target"), Source("h", 1, "n"), Keys(str))
     assert set(actions(target, Processes(print), Events().reporter(), PLAN)) == kinds
     assert len({describe(step) for step in STEPS}) == len(STEPS)
 

@@ -7,8 +7,8 @@ import pytest
 from attrs import define, field
 
 from imaged.model.errors import ImagedError
-from imaged.model.layout import Filesystem
 from imaged.model.plan import CheckDevice, MakeFilesystem, MakeSwap
+from imaged.model.stack import Filesystem
 from installer.filesystems import check_device, make_filesystem, make_swap, mkfs
 from installer.process import Completed
 
@@ -50,6 +50,10 @@ class Recorder:
         (
             MakeFilesystem("/dev/vda3", Filesystem.BTRFS, UUID, "b"),
             ("mkfs.btrfs", "-f", "-q", "-U", UUID, "-L", "b", "/dev/vda3"),
+        ),
+        (
+            MakeFilesystem("/dev/vg/data", Filesystem.F2FS, UUID, "d", arguments=("-O", "extra_attr")),
+            ("mkfs.f2fs", "-f", "-q", "-U", UUID, "-l", "d", "-O", "extra_attr", "/dev/vg/data"),
         ),
         (
             MakeFilesystem("/dev/vda1", Filesystem.VFAT, "1A2B-3C4D", "ESP"),

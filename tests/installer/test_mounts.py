@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from imaged.model.layout import Filesystem
 from imaged.model.plan import Mount
+from imaged.model.stack import Filesystem
 from installer.mounts import argv, below
 
 MOUNTINFO = """\

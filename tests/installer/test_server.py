@@ -39,8 +39,11 @@ def script() -> Iterator[Script]:
     told = Script([])
 
     class Answering(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.do_POST()
+
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            body = self.rfile.read(int(self.headers["Content-Length"] or 0)).decode()
             told.asked.append((self.path, self.headers.get("Authorization", ""), body))
             status, text = told.answers.pop(0) if len(told.answers) > 1 else told.answers[0]
             if status == 0:  # the server dies before it answers
@@ -86,6 +89,16 @@ def test_the_whole_conversation(script: Script) -> None:
     assert json.loads(script.asked[2][2])["status"] == "done"
     assert script.asked[4][2] == "line one\nlinë two"
     assert (script.said, script.slept) == ([], [])
+
+
+def test_a_key_is_fetched_and_waited_for(script: Script) -> None:
+    script.answers = [(503, ""), (200, "bm90IGEga2V5\n")]
+    assert script.server().key("crypt 0/x") == "bm90IGEga2V5"
+    assert script.asked[1] == ("/v1/key/crypt%200%2Fx", "Bearer s3cret", "")
+    assert "bm90" not in repr(script.said)
+    script.answers = [(404, to_json(Problem("the plan has no such encrypted device")))]
+    with pytest.raises(NotFound, match="no such encrypted device"):
+        script.server().key("other")
 
 
 def test_patient_with_a_server_in_trouble_and_says_so(script: Script) -> None:

@@ -5,9 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from imaged.model.errors import Conflict
+from imaged.model.found import FoundPartition
+from imaged.model.hardware import Disk
+from imaged.model.plan import WipeDisk
 from imaged.model.size import MIB
 from installer.inventory import highest_first
-from installer.wipe import clear, edges, stop, swaps
+from installer.wipe import clear, condemned, edges, ends, stop, swaps
 
 STACKS = {
     "sda": ("sda1", "sda2", "sda3"),
@@ -29,7 +33,7 @@ def test_everything_comes_off_before_what_it_stands_on() -> None:
 
 def test_commands() -> None:
     names = {"dm-0": "vg-swap", "dm-1": "vg-root"}
-    stacked = ("dm-0", "dm-1", "md127", "sda1", "sda2")
+    stacked = ("dm-0", "dm-1", "md127p1", "md127", "sda1", "sda2")
     assert list(stop(stacked, frozenset({"/dev/mapper/vg-swap", "/dev/sda2"}), names)) == [
         ("swapoff", "/dev/dm-0"),
         ("dmsetup", "remove", "--retry", "vg-swap"),
@@ -69,3 +73,43 @@ def test_clear_touches_nothing_else(tmp_path: Path) -> None:
         os.close(descriptor)
     zero, kept = bytes(MIB), b"x" * MIB
     assert path.read_bytes() == zero + kept + zero + kept + zero + zero
+
+
+def test_ends_leave_the_table_alone() -> None:
+    assert ends(10 * MIB, ((2 * MIB, 4 * MIB),)) == ((2 * MIB, MIB), (5 * MIB, MIB))
+
+
+NUMBERS = {"sda1": 1, "sda2": 2, "sda3": 3}
+
+
+@pytest.mark.parametrize(
+    ("keep", "expected"),
+    [
+        ((1, 2, 3), ()),
+        ((1, 2), ("sda3",)),
+        ((1, 3), "stands on a partition that is kept"),  # dm-1 is on the array and on sda2
+        ((2,), "stands on a partition that is kept"),
+        ((9,), "partition 9 is to be kept and is not there"),
+    ],
+)
+def test_nothing_on_a_kept_partition_is_touched(keep: tuple[int, ...], expected: tuple[str, ...] | str) -> None:
+    step = WipeDisk(Disk("/dev/sda", 10 * MIB), keep)
+    if isinstance(expected, str):
+        with pytest.raises(Conflict, match=expected):
+            condemned("sda", NUMBERS, step, lambda name: STACKS.get(name, ()))
+    else:
+        assert condemned("sda", NUMBERS, step, lambda name: STACKS.get(name, ())) == expected
+
+
+def test_what_stands_on_a_lost_partition_goes_with_it() -> None:
+    stacks = {"sda": ("sda1", "sda2", "sda3"), "sda1": ("md0",), "md0": ("dm-0",), "sda3": ("dm-1",)}
+    found = condemned("sda", NUMBERS, WipeDisk(Disk("/dev/sda", 10 * MIB), (3,)), lambda name: stacks.get(name, ()))
+    assert found == ("dm-0", "md0", "sda1", "sda2")
+
+
+def test_an_extended_partition_is_never_wiped_as_one() -> None:
+    disk = Disk("/dev/sda", 10 * MIB, partitions=(FoundPartition(2, 0, 0, type="0xf"),))
+    stacks = {"sda": ("sda1", "sda2", "sda5")}
+    numbers = {"sda1": 1, "sda2": 2, "sda5": 5}
+    found = condemned("sda", numbers, WipeDisk(disk, (5,)), lambda name: stacks.get(name, ()))
+    assert found == ("sda1",)

@@ -16,13 +16,14 @@ from imaged.model.codec import decode, from_json, from_plain, to_json, to_plain
 from imaged.model.errors import BadInput
 from imaged.model.hardware import Disk, Firmware, Inventory, Nic, Smbios
 from imaged.model.image import Version
-from imaged.model.layout import DiskSpec, SizeSpec
+from imaged.model.layout import DiskSpec
 from imaged.model.names import ImageRef
 from imaged.model.net import AddressRange, Mac
 from imaged.model.plan import InstallPlan, KeepSecret, Reboot, RunInTarget, Step, SyncTree, WipeDisk, WriteFile
 from imaged.model.report import Claim, Claimed, PlanAnswer, PlanRequest, Problem, Report, Status
 from imaged.model.settings import Settings
 from imaged.model.size import Bytes, SizeBounds
+from imaged.model.stack import SizeSpec
 from imaged.model.update import Triggered, UpdatePlan
 
 _LEAVES: dict[Any, st.SearchStrategy[Any]] = {

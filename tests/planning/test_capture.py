@@ -8,7 +8,7 @@ from attrs import evolve
 
 from imaged.model.capture import Block, Golden, GoldenFacts, Mounted, Space, Swap
 from imaged.model.errors import BadInput
-from imaged.model.layout import Filesystem, Role
+from imaged.model.stack import Filesystem
 from imaged.planning.capture import Wishes, plan
 from imaged.planning.capture_daemon import script
 from imaged.planning.capture_layout import draft
@@ -317,10 +317,7 @@ def test_exit_codes(code: int, said: str, meaning: Verdict) -> None:
 
 _PARTITIONS = {
     "debian-12": [("bios", ""), ("esp", "/boot/efi"), ("swap", ""), ("root", "/")],
-    "rhel-9-lvm": [
-        ("bios", ""), ("swap", ""), ("root", "/"), ("boot", "/boot"), ("home", "/home"),
-        ("var-log-audit", "/var/log/audit"),
-    ],
+    "rhel-9-lvm": [("bios", ""), ("pv-rhel", ""), ("boot", "/boot")],
     "opensuse-btrfs": [("bios", ""), ("esp", "/boot/efi"), ("root", "/")],
     "busybox": [("bios", ""), ("swap", ""), ("root", "/"), ("boot", "/boot")],
 }  # fmt: skip
@@ -333,14 +330,27 @@ def test_a_drafted_layout_is_a_layout(name: str) -> None:
     assert [(part.id, part.mount) for disk in layout.disks for part in disk.partitions] == _PARTITIONS[name]
 
 
-def test_the_layout_of_lvm_says_what_it_cannot_and_takes_least_sizes_from_what_is_used() -> None:
+def test_the_layout_of_lvm_has_its_volumes_and_takes_least_sizes_from_what_is_used() -> None:
     facts = _facts("rhel-9-lvm")
     text = draft(facts, plan(facts, Wishes()), "gold", {"/": 3 << 30})
-    assert "# Its LVM is not part of layouts yet: what lay there is plain partitions here." in text
-    layout = read(yaml.safe_load(text), "gold")
-    root = next(part for part in layout.disks[0].partitions if part.role is Role.ROOT)
+    assert "# Its LVM is drafted as it was there" in text
+    (group,) = read(yaml.safe_load(text), "gold").lvm
+    assert (group.vg, group.devices) == ("rhel", ("os.pv-rhel",))
+    assert [(volume.id, volume.mount, volume.swap) for volume in group.lvs] == [
+        ("swap", "", True), ("root", "/", False), ("home", "/home", False), ("audit", "/var/log/audit", False),
+    ]  # fmt: skip
+    root = group.lvs[1]
     assert root.fs is Filesystem.XFS
     assert 3 << 30 < root.size.min < 4 << 30  # what the image holds, not what df told of the golden client
+
+
+def test_volumes_without_names_become_plain_partitions_and_a_comment_says_so() -> None:
+    facts = _facts("rhel-9-lvm")
+    nameless = evolve(facts, blocks=tuple(evolve(block, alias="") for block in facts.blocks))
+    text = draft(nameless, plan(nameless, Wishes()), "gold", {})
+    assert "# A layout cannot say its LVM: what lay there is plain partitions here." in text
+    mounts = {part.mount for part in read(yaml.safe_load(text), "gold").disks[0].partitions}
+    assert mounts == {"", "/", "/boot", "/home", "/var/log/audit"}
 
 
 def test_the_daemons_script_admits_one_address() -> None:

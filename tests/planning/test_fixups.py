@@ -7,11 +7,11 @@ from attrs import evolve
 
 from imaged.model.hardware import Bus, Disk, Firmware, Inventory, Nic
 from imaged.model.image import ImageFacts, Kernel
-from imaged.model.layout import Filesystem
 from imaged.model.names import ImageRef
 from imaged.model.net import Mac
 from imaged.model.node import Node
 from imaged.model.plan import CheckDevice, CheckFile, KeepSecret, MakeLink, RemovePath, RunInTarget, WriteFile
+from imaged.model.stack import Filesystem
 from imaged.model.system import PlannedFilesystem, PlannedSwap, System
 from imaged.planning.fixups.boot import grub, initramfs, kernel_command_line, remember_install_disk
 from imaged.planning.fixups.checks import checks
@@ -93,7 +93,7 @@ def test_fstab_names_filesystems_by_uuid_and_keeps_what_is_on_no_disk() -> None:
 def test_fstab_escapes_what_would_end_a_field() -> None:
     odd = evolve(TARGET.system.filesystems[1], mount="/srv/two words", fs=Filesystem.XFS)
     text = written(fstab(with_system(filesystems=(*TARGET.system.filesystems, odd))), "/etc/fstab")
-    assert f"UUID={odd.uuid} /srv/two\\040words xfs defaults 0 0" in text.splitlines()
+    assert f"UUID={odd.uuid} /srv/two\\040words xfs defaults,nofail 0 0" in text.splitlines()
 
 
 @pytest.mark.parametrize(

@@ -14,22 +14,36 @@ from imaged.model.image import ImageFacts, Kernel
 from imaged.model.layout import (
     Boot,
     BootFirmware,
-    Cap,
+    Count,
     DiskSpec,
-    Filesystem,
+    Esp,
     Label,
     Layout,
     Match,
     Partition,
     Pick,
     Role,
-    SizeSpec,
+    Wipe,
 )
 from imaged.model.size import GIB, MIB, Bytes, SizeBounds
+from imaged.model.stack import (
+    Cap,
+    Crypt,
+    Filesystem,
+    LevelFor,
+    OtherMount,
+    Preserve,
+    SizeSpec,
+    SwapFile,
+    ThinPool,
+    Unlock,
+    Volume,
+)
 from imaged.planning.layout import check, read
 from imaged.store import yamlfile
 
 _DATA = Path(__file__).parents[1] / "data/layouts"
+_MANUAL = Path(__file__).parents[2] / "docs/layouts.md"
 _SHIPPED = Path(__file__).parents[2] / "autoinstall_scripts/layouts"
 
 
@@ -50,9 +64,16 @@ def test_the_shipped_one_disk_layout() -> None:
                 "os",
                 (
                     Partition("bios", Role.BIOS_GRUB, _exactly(MIB)),
-                    Partition("esp", Role.ESP, _exactly(512 * MIB), 0, Filesystem.VFAT, "/boot/efi", "umask=0077"),
+                    Partition(
+                        "esp",
+                        Role.ESP,
+                        _exactly(512 * MIB),
+                        fs=Filesystem.VFAT,
+                        mount="/boot/efi",
+                        options="umask=0077",
+                    ),
                     Partition("swap", Role.SWAP, SizeSpec(Bytes(256 * MIB), Bytes(16 * GIB), 1, Cap.RAM), 10),
-                    Partition("root", Role.ROOT, SizeSpec(Bytes(2 * GIB), None, 8), 0, Filesystem.EXT4, "/"),
+                    Partition("root", Role.ROOT, SizeSpec(Bytes(2 * GIB), None, 8), 0, fs=Filesystem.EXT4, mount="/"),
                 ),
                 (Match(bus=any_disk, size=SizeBounds(4 * GIB), pick=Pick.SMALLEST),),
             ),
@@ -69,7 +90,7 @@ def test_single_values_and_lists_and_alternatives() -> None:
     )
     assert data.match == (Match(rotational=True, model=("ST*", "WDC WD*"), pick=Pick.LARGEST),)
     assert os.label is Label.GPT
-    assert layout.boot == Boot(BootFirmware.UEFI, "ttyS1,115200n8")
+    assert layout.boot == Boot(BootFirmware.UEFI, console="ttyS1,115200n8")
     assert [partition.fs for partition in data.partitions] == [Filesystem.BTRFS, None]
 
 
@@ -78,10 +99,80 @@ def test_what_we_ship_is_without_fault(path: Path) -> None:
     assert _file(path).name == path.stem
 
 
-def test_the_manuals_example_is_without_fault() -> None:
-    manual = (Path(__file__).parents[2] / "docs/layouts.md").read_text()
-    example = manual.split("```yaml\n")[1].split("```")[0]
-    assert len(read(yamlfile.parse(example, where="docs/layouts.md"), "manual").disks[0].partitions) == 4
+def test_every_way_to_write_it() -> None:
+    layout = _file(_DATA / "everything.yaml")
+    assert [disk.count for disk in layout.disks] == [Count(2, 2), Count(0, 12), Count()]
+    assert [disk.wipe for disk in layout.disks] == [Wipe.ALL, Wipe.ALL, Wipe.NONE]
+    home = layout.disks[2].partitions[3]
+    assert (home.mkfs, home.preserve) == (("-m", "0"), Preserve.IF_PRESENT)
+    assert [array.level for array in layout.raid] == [
+        (LevelFor(1),), (LevelFor(1),), (LevelFor(1, 2, 2), LevelFor(5, 3, 3), LevelFor(6, 4)),
+    ]  # fmt: skip
+    assert layout.luks == (
+        Crypt(id="c0", devices=("one.l",), fs=Filesystem.XFS, mount="/c", unlock=(Unlock.TPM2, Unlock.KEYFILE)),
+    )
+    group, kept = layout.lvm
+    assert (group.devices, group.extent, group.reserve) == (("one.p",), 8 * MIB, 10.0)
+    assert group.thin == (ThinPool("pool", _exactly(5 * GIB)),)
+    assert group.lvs[2] == Volume(id="w", size=_exactly(GIB), swap=True, priority=1)
+    assert (kept.preserve, kept.devices) == (Preserve.REQUIRED, ())
+    assert layout.esp == Esp("/boot/efi", "os[0].esp", ("os[1].esp",))
+    assert layout.mounts == (OtherMount("server:/home", "/home", "nfs"),)
+    assert layout.swap == (SwapFile("/a/swapfile", _exactly(GIB), "ram < 8G"),)
+
+
+@pytest.mark.parametrize(
+    ("changes", "same"),
+    [
+        ({"count": {"min": 3}}, {"count": {"min": 3, "max": 9999}}),
+        ({"count": 3}, {"count": {"min": 3, "max": 3}}),
+        ({"similar": "7.5 %"}, {"similar": 7.5}),
+        ({"match": {"serial": 1234}}, {"match": [{"serial": ["1234"]}]}),
+        ({"top_raid": [{"level": "raid1", "metadata": 1.0}]}, {"top_raid": [{"level": 1, "metadata": "1.0"}]}),
+        ({"top_raid": [{"level": {2: 1, "3-4": 5}}]}, {"top_raid": [{"level": {"2": 1, "3-4": "raid5"}}]}),
+        ({"top_raid": [{"level": [{"level": 1, "least": 2}]}]}, {"top_raid": [{"level": {"2+": "1"}}]}),
+        ({"top_luks": [{"type": "luks2", "key": {"from": "server"}}]}, {"top_luks": [{"key": "server"}]}),
+        ({"top_luks": [{"unlock": "tpm2"}]}, {"top_luks": [{"unlock": ["tpm2"]}]}),
+        ({"top_lvm": [{"reserve": "10%"}]}, {"top_lvm": [{"reserve": 10}]}),
+        ({"top_lvm": [{"lvs": [{"id": "s", "size": 1024, "fs": "swap"}]}]},
+         {"top_lvm": [{"lvs": [{"id": "s", "size": "1K", "swap": True}]}]}),
+        ({"top_lvm": [{"thin": {"id": "p", "size": "1KB"}}]}, {"top_lvm": [{"thin": [{"id": "p", "size": 1000}]}]}),
+    ],
+)  # fmt: skip
+def test_two_ways_to_write_one_thing(changes: dict[str, Any], same: dict[str, Any]) -> None:
+    assert read(_stack(**changes), "x") == read(_stack(**same), "x")
+
+
+def test_the_examples_of_the_specification() -> None:
+    given = {path.stem: _file(path) for path in sorted((_DATA / "spec").glob("*.yaml"))}
+    assert list(given) == ["btrfs-subvolumes", "luks-lvm-keep-data", "one-disk", "raid1-data-raid"]
+    assert [len(layout.disks) for layout in given.values()] == [1, 1, 1, 2]
+    assert given["one-disk"].boot.removable_path
+    assert given["raid1-data-raid"].raid == _file(_SHIPPED / "raid1-data-raid.yaml").raid
+    assert given["luks-lvm-keep-data"].lvm == _file(_SHIPPED / "luks-lvm-keep-data.yaml").lvm
+    assert given["btrfs-subvolumes"].swap == _file(_SHIPPED / "btrfs-subvolumes.yaml").swap
+    assert (
+        given["btrfs-subvolumes"].disks[0].partitions[2]
+        == (_file(_SHIPPED / "btrfs-subvolumes.yaml").disks[0].partitions[2])
+    )
+
+
+def _fenced(kind: str) -> list[str]:
+    """The examples of one kind in the manual."""
+    return [part.split("```")[0] for part in _MANUAL.read_text().split(f"```{kind}\n")[1:]]
+
+
+@pytest.mark.parametrize("number", [0, 2, 3, 4])
+def test_the_manuals_examples_are_without_fault(number: int) -> None:
+    assert read(yamlfile.parse(_fenced("yaml")[number], where="docs/layouts.md"), "manual").disks
+
+
+def test_the_manuals_faults_are_told_so() -> None:
+    faulty = _fenced("yaml")[1]
+    for text, told in zip((faulty, faulty.replace("levle", "level")), _fenced("text"), strict=True):
+        with pytest.raises(BadInput) as caught:
+            read(yamlfile.parse(text, where="docs/layouts.md"), "site")
+        assert str(caught.value) == told.strip()
 
 
 def test_every_fault_of_a_file_is_told_at_once() -> None:
@@ -91,7 +182,7 @@ def test_every_fault_of_a_file_is_told_at_once() -> None:
     told = caught.value.what
     for fault in (
         "version: 2 is not",
-        "unknown key 'raid' (known: version, disks, boot)",
+        "unknown key 'ride' (did you mean 'raid'?)",
         "disks[0]: unknown key 'macth' (did you mean 'match'?)",
         "disks[0].match[0].bus[1]: 'scsi' is not one of nvme,",
         "disks[0].match[0].size: '>8G' is not a size",
@@ -128,6 +219,25 @@ def _plain(**changes: Any) -> dict[str, Any]:
     return {"version": 1, "disks": [disk]} | top
 
 
+_ROWS = {
+    "raid": {"id": "m", "devices": ["os[0].a", "os[1].a", "os[2].a"], "level": 1, "fs": "xfs", "mount": "/m"},
+    "luks": {"id": "c", "devices": "os[0].c", "fs": "xfs", "mount": "/c"},
+    "lvm": {"vg": "v", "devices": "os[0].v"},
+}
+
+
+def _stack(**changes: Any) -> dict[str, Any]:
+    """An array, an encrypted device and a group on three disks; ``top_raid`` changes the array."""
+    parts = [{"id": id, "role": role, "size": "1G"} for id, role in (("a", "raid"), ("c", "luks"), ("v", "pv"))]
+    esp = {"id": "esp", "role": "esp", "size": "1G", "fs": "vfat"}
+    many = {"id": "os", "count": 3, "match": {"bus": "sata"}, "partitions": [esp, *parts]}
+    many |= {key: value for key, value in changes.items() if not key.startswith("top_")}
+    rows = {key: [row | (changes.get(f"top_{key}") or [{}])[0]] for key, row in _ROWS.items()}
+    one = {**_plain()["disks"][0], "id": "one"}
+    top = {"esp": {"mount": "/efi", "primary": "os[0].esp", "mirrors": ["os[*].esp"]}}
+    return {"version": 1, "disks": [many, one], **rows, **top}
+
+
 def _partitions(*more: dict[str, Any]) -> dict[str, Any]:
     return _plain(partitions=[*_plain()["disks"][0]["partitions"], *more])
 
@@ -160,7 +270,7 @@ def test_what_a_layout_may_say(data: dict[str, Any]) -> None:
         ({}, "version: the key 'version' is missing"),
         ({"version": 1}, "disks: the key 'disks' is missing"),
         ({"version": "1", "disks": []}, "version: expected a whole number, got '1'"),
-        ({"version": 1, "disks": []}, "disks: no partition is mounted at /"),
+        ({"version": 1, "disks": []}, "disks: nothing is mounted at /"),
         ({"version": 1, "disks": {}}, "disks: expected a list, got {}"),
         ({"version": 1, "disks": [None]}, "disks[0]: expected a mapping of keys, got None"),
         (_plain(partitions=None), "disks[0].partitions: expected a list, got None"),
@@ -175,11 +285,11 @@ def test_what_a_layout_may_say(data: dict[str, Any]) -> None:
         (_plain(match={"pick": "any"}), "disks[0].match[0].pick: 'any' is not one of smallest"),
         (_plain(id=""), "disks[0].id: '' must be"),
         (_plain(id="x" * 37), "must be 1 to 36 letters"),
-        (_plain(count=2), "disks[0]: unknown key 'count'"),
+        (_plain(hctl="0:0:0:0"), "disks[0]: unknown key 'hctl'"),
         (_plain(label="mbr"), "disks[0].label: 'mbr' is not one of gpt, msdos"),
         (_plain(label="msdos"), "disks[0].partitions[0].role: bios_grub is for GPT only"),
-        (_plain(top_luks=[]), "unknown key 'luks'"),
-        (_plain(top_boot={"order": "network"}), "boot: unknown key 'order'"),
+        (_plain(top_zfs=[]), "unknown key 'zfs'"),
+        (_plain(top_boot={"order": "network"}), "boot.order: 'network' is not one of network-first, disk-first"),
         (_plain(top_boot={"firmware": "uefi"}), "boot.firmware: uefi needs a partition of role esp"),
         (_partitions(_ESP, {**_ESP, "id": "b", "mount": "/efi"}), "[3].role: esp is there already"),
         (_partitions({**_ESP, "fs": "ext4"}), "[2].fs: firmware reads vfat only"),
@@ -206,7 +316,7 @@ def test_what_a_layout_may_say(data: dict[str, Any]) -> None:
         (_partitions({**_HOME, "fs": "xfs", "label": "thirteenbytes"}), "longer than the 12 bytes"),
         (_partitions({**_HOME, "fs": "vfat", "label": "small", "mount": "/d"}), "must be capital letters"),
         (_partitions({**_HOME, "priority": "high"}), "[2].priority: expected a whole number"),
-        (_partitions({**_HOME, "when": "ram < 8G"}), "[2]: unknown key 'when'"),
+        (_partitions({**_HOME, "when": "ram << 8G"}), "[2].when: column 6: expected a size such as 8G, '<' is there"),
         (_partitions({"id": "s", "role": "swap", "size": "1G", "fs": "ext4"}), "[2].fs: a partition of role swap has"),
         (
             _plain(partitions=[{"id": str(n), "role": "data", "size": "1G"} for n in range(5)], label="msdos"),
@@ -265,7 +375,7 @@ def _read_or_refuse(data: Any) -> None:
     except BadInput as error:
         assert error.what
         return
-    assert any(partition.mount == "/" for disk in layout.disks for partition in disk.partitions)
+    assert layout.disks and layout.name == "x"
 
 
 _MACHINE = Inventory("x86_64", Firmware.UEFI, 8 * GIB, 4, (), ())

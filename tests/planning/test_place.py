@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from imaged.model.errors import CannotPlan
 from imaged.model.hardware import Disk
-from imaged.model.layout import Cap, DiskSpec, Filesystem, Label, Partition, Role, SizeSpec
+from imaged.model.layout import DiskSpec, Label, Partition, Role
 from imaged.model.plan import PlannedPartition
 from imaged.model.size import GIB, MIB, TIB, Bytes
+from imaged.model.stack import Cap, Filesystem, SizeSpec
 from imaged.planning.layout import read
 from imaged.planning.place import floor_of, place
 from imaged.store import yamlfile
@@ -73,8 +74,8 @@ def test_swap_is_left_out_where_the_system_needs_its_room() -> None:
 
 def test_what_the_image_fills_is_never_left_out() -> None:
     spec = DiskSpec("os", (
-        Partition("root", Role.ROOT, _size(2 * GIB), 0, Filesystem.EXT4, "/"),
-        Partition("srv", Role.DATA, _size(3 * GIB), 5, Filesystem.EXT4, "/srv"),
+        Partition("root", Role.ROOT, _size(2 * GIB), 0, fs=Filesystem.EXT4, mount="/"),
+        Partition("srv", Role.DATA, _size(3 * GIB), 5, fs=Filesystem.EXT4, mount="/srv"),
     ))  # fmt: skip
     assert len(place(spec, _disk(4 * GIB), needs={}, memory=GIB)) == 1
     with pytest.raises(CannotPlan, match="too small for the layout"):
@@ -93,7 +94,7 @@ def test_a_disk_too_small_is_told_what_is_missing() -> None:
 
 
 def test_a_partition_too_small_for_the_image_is_told_what_is_missing() -> None:
-    spec = DiskSpec("os", (Partition("root", Role.ROOT, _size(GIB, GIB), 0, Filesystem.XFS, "/"),))
+    spec = DiskSpec("os", (Partition("root", Role.ROOT, _size(GIB, GIB), 0, fs=Filesystem.XFS, mount="/"),))
     with pytest.raises(CannotPlan) as caught:
         place(spec, _disk(100 * GIB), needs={"/": GIB}, memory=GIB)
     need = GIB * 115 // 100 + 80 * MIB + GIB // 50
@@ -111,7 +112,7 @@ def test_a_partition_too_small_for_the_image_is_told_what_is_missing() -> None:
     ],
 )
 def test_filesystems_have_a_least_size(fs: Filesystem, size: int, sector: int, said: str) -> None:
-    spec = DiskSpec("os", (Partition("d", Role.DATA, _size(size, size), 0, fs, "/d"),))
+    spec = DiskSpec("os", (Partition("d", Role.DATA, _size(size, size), 0, fs=fs, mount="/d"),))
     with pytest.raises(CannotPlan, match=said):
         place(spec, _disk(GIB, sector), needs={}, memory=GIB)
     assert place(spec, _disk(GIB, 512), needs={}, memory=GIB) if fs is Filesystem.VFAT else True
@@ -197,7 +198,9 @@ def test_any_layout_on_any_disk_lies_well_or_is_refused(
     position = grain
     for number, each in enumerate(planned, 1):
         partition = asked[each.name]
-        floor, _ = floor_of(partition, needs.get(partition.mount, 0), disk.logical_sector)
+        floor, _ = floor_of(
+            partition.fs, needs.get(partition.mount, 0), disk.logical_sector, swap=partition.role is Role.SWAP
+        )
         assert each.number == number
         assert each.start == position
         assert each.start % grain == 0 and each.size % grain == 0
@@ -221,8 +224,7 @@ def _grows(partition: Partition) -> bool:
 @pytest.mark.skipif(not shutil.which("mke2fs"), reason="mke2fs is not installed")
 def test_the_floor_of_ext4_holds_what_it_shall(used: int, tmp_path: Path) -> None:
     """mke2fs itself on a sparse file: what it leaves free is at least the image and 15 %."""
-    root = Partition("root", Role.ROOT, _size(), 0, Filesystem.EXT4, "/")
-    floor, _ = floor_of(root, used, 512)
+    floor, _ = floor_of(Filesystem.EXT4, used, 512)
     image = tmp_path / "fs"
     image.touch()
     os.truncate(image, floor)

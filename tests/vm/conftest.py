@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from ipaddress import IPv4Address
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pytest
 from attrs import evolve
@@ -16,11 +17,37 @@ from imaged.qemu.options import Accel
 from imaged.rehearsal.rehearsal import Rehearsal
 
 STATE = "IMAGED_VM_STATE"
+_MATRIX = """# What was installed in virtual machines
+
+Written by `make test-matrix`: whole installs in QEMU, each started from its own disk afterwards and looked at by ssh.
+Names are layout, firmware and disks; layouts are in tests/vm/layouts.
+"""
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """``matrix`` is a word of this directory only."""
     config.addinivalue_line("markers", "matrix: part of the long matrix of whole installs (IMAGED_VM=all)")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Where the table of what was run goes."""
+    parser.addoption("--matrix", metavar="FILE", type=Path, help="write a table of the installs that ran to FILE")
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """One line for each test here that ran: what it was, how it ended, how long it took."""
+    file = config.getoption("--matrix", default=None)
+    if file is None:
+        return
+    ran = [
+        (report.nodeid.partition("::")[2], word, report.duration)
+        for word in ("passed", "failed")
+        for report in terminalreporter.stats.get(word, ())
+        if report.when == "call"
+    ]
+    lines = [f"| {name} | {word} | {seconds:.0f} |" for name, word, seconds in sorted(ran)]
+    text = f"{_MATRIX}\n| Install | Result | Seconds |\n|---|---|---|\n" + "\n".join(lines) + "\n"
+    file.write_text(text)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -30,9 +30,11 @@ def kernel_command_line(target: Target) -> tuple[Step, ...]:
 def initramfs(target: Target) -> tuple[Step, ...]:
     """Kept when the image carries a generic one for every kernel; else the image's own tool builds it here.
 
-    A generic initramfs (MODULES=most) has every disk driver, and one-disk layouts need nothing more at boot.
+    A generic initramfs (MODULES=most) has every disk driver. A root on an array, encrypted or in a volume group needs
+    the node's own mdadm.conf, crypttab and programs in it.
     """
-    if target.facts.initramfs_generic and all(kernel.initrd for kernel in target.facts.kernels):
+    generic = target.facts.initramfs_generic and all(kernel.initrd for kernel in target.facts.kernels)
+    if generic and not target.system.root_on:
         return ()
     return tuple(_build(target, kernel) for kernel in target.facts.kernels)
 

@@ -1,7 +1,7 @@
 """What must hold before an install may be called a success: read back from the disk, not remembered."""
 
-from imaged.model.layout import Filesystem
 from imaged.model.plan import CheckDevice, CheckFile, RunInTarget, Step
+from imaged.model.stack import Filesystem
 from imaged.planning.fixups.identity import SECRET_PATH
 from imaged.planning.fixups.target import Target
 from imaged.planning.identity import machine_id

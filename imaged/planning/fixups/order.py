@@ -20,6 +20,7 @@ from imaged.planning.fixups.identity import (
 )
 from imaged.planning.fixups.network import network
 from imaged.planning.fixups.quarantine import quarantine, quarantine_again
+from imaged.planning.fixups.stack import crypttab, lvm_devices, mdadm_conf
 from imaged.planning.fixups.storage import fstab, resume
 from imaged.planning.fixups.target import Target
 
@@ -31,6 +32,9 @@ FIXUPS: tuple[Fixup, ...] = (
     machine_identity,
     hostname,
     fstab,
+    crypttab,
+    mdadm_conf,
+    lvm_devices,
     resume,
     kernel_command_line,
     network,
@@ -47,6 +51,9 @@ UPDATE_FIXUPS: tuple[Fixup, ...] = (
     machine_identity,
     hostname,
     fstab,
+    crypttab,
+    mdadm_conf,
+    lvm_devices,
     resume,
     kernel_command_line,
     network,

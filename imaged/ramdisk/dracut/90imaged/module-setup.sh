@@ -24,8 +24,8 @@ installkernel() {
     hostonly='' instmods --silent =drivers/virtio =drivers/hv =drivers/usb/host =drivers/char/hw_random
     hostonly='' instmods --silent usbhid hid_generic atkbd i8042 efivarfs virtio_console
 
-    hostonly='' instmods --silent ext4 xfs btrfs vfat isofs overlay squashfs nls_cp437 nls_ascii nls_iso8859-1 nls_utf8
-    hostonly='' instmods --silent =drivers/md
+    hostonly='' instmods --silent ext4 xfs btrfs f2fs vfat isofs overlay squashfs nls_cp437 nls_ascii nls_iso8859-1 nls_utf8
+    hostonly='' instmods --silent =drivers/md =drivers/char/tpm
     # dm-crypt and the filesystems ask for these by algorithm name when they are used: no dependency tells.
     hostonly='' instmods --silent crc32c crc32c_generic crc32c-intel xxhash_generic blake2b_generic sha256_generic \
         aes_generic aesni-intel xts cbc ecb essiv sha512_generic algif_skcipher algif_hash authenc cryptd
@@ -48,10 +48,12 @@ _install_programs() {
     inst_multiple modprobe depmod insmod rmmod lsmod kmod ip ldconfig
     inst_multiple mount umount findmnt losetup lsblk blkid blkdiscard blockdev wipefs partx mkswap swapon swapoff swaplabel
     inst_multiple sfdisk sgdisk mke2fs mkfs.ext4 tune2fs resize2fs e2fsck dumpe2fs mkfs.vfat fsck.vfat fatlabel
-    inst_multiple mkfs.btrfs btrfs
+    inst_multiple mkfs.btrfs btrfs mkfs.f2fs
     # Not the whole of xfsprogs: xfs_scrub alone brings 30 MB of libicu.
     inst_multiple mkfs.xfs xfs_repair
     inst_multiple mdadm dmsetup lvm cryptsetup kexec efibootmgr rsync tar zstd
+    inst_multiple systemd-cryptenroll
+    inst_libdir_file 'libtss2-*.so*'
     # As symbolic links, which is how lvm(8) knows what is wanted.
     local link
     for link in /sbin/pv* /sbin/vg* /sbin/lv*; do

@@ -1,0 +1,48 @@
+"""Volume groups that stay on a machine under the name of one that a layout makes: lvm knows groups by name. Pure."""
+
+from collections.abc import Iterator, Sequence
+
+from imaged.model.errors import CannotPlan
+from imaged.model.found import FoundGroup
+from imaged.model.hardware import Disk, Inventory, partition_path
+from imaged.model.layout import Layout
+from imaged.model.stack import Preserve, VolumeGroup
+
+Lost = Sequence[tuple[Disk, tuple[int, ...]]]  # the chosen disks, with the numbers of the partitions that stay on each
+
+
+def refuse_same_names(layout: Layout, inventory: Inventory, lost: Lost) -> None:
+    """vgcreate(8) refuses a name that is there, and of two groups with one name lvm activates neither by it.
+
+    Raises CannotPlan naming each group and where it stays.
+    """
+    stays = _partitions_and_disks(inventory) - {path for disk, keeps in lost for path in _gone(disk, keeps)}
+    faults = [fault for group in layout.lvm for fault in _faults(group, inventory.groups, stays)]
+    if faults:
+        hint = "Give the layout's group another name, preserve the one that is there, or let its disk be wiped."
+        raise CannotPlan("\n  ".join(faults), where=f"layout {layout.name}", hint=hint)
+
+
+def _faults(wanted: VolumeGroup, found: Sequence[FoundGroup], stays: set[str]) -> Iterator[str]:
+    named = [each for each in found if each.name == wanted.vg]
+    if wanted.preserve is not Preserve.NEVER:
+        if len(named) > 1:
+            where = "; ".join(", ".join(each.devices) for each in named)
+            yield f"{len(named)} volume groups are called {wanted.vg} ({where}): which one stays?"
+        return
+    for each in named:
+        if left := sorted(stays & set(each.devices)):
+            yield f"another volume group {wanted.vg} stays on {', '.join(left)}"
+
+
+def _partitions_and_disks(inventory: Inventory) -> set[str]:
+    """Groups on arrays and encrypted devices go with these; their paths say nothing of the disks."""
+    return {disk.path for disk in inventory.disks} | {
+        partition_path(disk.path, each.number) for disk in inventory.disks for each in disk.partitions
+    }
+
+
+def _gone(disk: Disk, keeps: tuple[int, ...]) -> Iterator[str]:
+    if not keeps:
+        yield disk.path
+    yield from (partition_path(disk.path, each.number) for each in disk.partitions if each.number not in keeps)
