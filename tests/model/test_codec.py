@@ -36,6 +36,7 @@ _LEAVES: dict[Any, st.SearchStrategy[Any]] = {
     Mac: st.binary(min_size=6, max_size=6).map(lambda raw: Mac.from_bytes(bytes((raw[0] & 0xFE,)) + raw[1:])),
     SizeBounds: st.tuples(st.integers(0, 2**40), st.none() | st.integers(2**40, 2**60)).map(lambda b: SizeBounds(*b)),
     dict[str, str]: st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=2),
+    dict[str, int]: st.dictionaries(st.text(max_size=5), st.integers(), max_size=2),
 }
 
 
