@@ -7,7 +7,6 @@ import pytest
 from imaged.model.errors import BadInput, NotFound
 from imaged.store.layouts import find, names, path_of
 
-
 SHIPPED = ("btrfs-subvolumes", "luks-lvm-keep-data", "one-disk", "one-disk-mbr", "raid1-data-raid")
 
 
