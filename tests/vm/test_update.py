@@ -35,8 +35,9 @@ chmod 0700 /opt"""
 # What a system that runs writes for itself, beside what an install does; and the node's agent, which is in no image.
 RUNNING = (
     "boot/efi", "etc/resolv.conf", "etc/.resolv.conf.systemd-resolved.bak", "etc/.pwd.lock", "var/log/*",
-    "var/lib/systemd/*", "var/lib/private", "var/lib/private/*", "var/cache/*", "var/tmp/*", "var/lib/imaged", "var/lib/imaged/*", "root/*", "tmp/*", "run/*",
-    "usr/lib/imaged", "usr/lib/imaged/*", "usr/sbin/imaged", "usr/lib/systemd/system/imaged-*", "usr/share/imaged*",
+    "var/lib/systemd/*", "var/lib/private", "var/lib/private/*", "var/cache/*", "var/tmp/*", "var/lib/imaged",
+    "var/lib/imaged/*", "root/*", "tmp/*", "run/*", "usr/lib/imaged", "usr/lib/imaged/*", "usr/sbin/imaged",
+    "usr/lib/systemd/system/imaged-*", "usr/share/imaged*",
 )  # fmt: skip
 
 
