@@ -12,7 +12,7 @@ from hypothesis import settings
 settings.register_profile("imaged", deadline=None)  # tests never time anything
 settings.load_profile("imaged")
 
-# A shell gives what it starts in the background a SIGINT that is ignored, and so would be every program that a test starts.
+# A shell gives what it starts in the background an ignored SIGINT, and so would be that of every program a test starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

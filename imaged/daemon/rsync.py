@@ -127,8 +127,10 @@ class Child(ProcessProtocol):
     def processEnded(self, reason: Failure) -> None:
         """Called by Twisted when the child has been reaped."""
         value: Any = reason.value
-        self._ended(self, -value.signal if value.signal else value.exitCode)
-        self.gone.callback(None)
+        try:
+            self._ended(self, -value.signal if value.signal else value.exitCode)
+        finally:  # or a listener that breaks would keep the service from stopping
+            self.gone.callback(None)
 
     def kill(self, number: int) -> None:
         """Send a signal; nothing if it has ended."""
@@ -274,10 +276,12 @@ class RsyncService:
         visitor.ticket = None  # the slot is the child's now
         child = Child(ticket, config, self._ended)
         descriptor = visitor.detach()
+        self._children.add(child)  # before it begins: it may have ended when spawnProcess returns
         try:
             self._spawn(child, descriptor)
         except OSError as error:  # the client has gone, or fork(2) failed
             self._log.warn("rsync {node}: {error}", node=grant.node, error=error)
+            self._children.discard(child)
             config.unlink(missing_ok=True)
             self._turnstile.leave(ticket)
         finally:
@@ -293,7 +297,6 @@ class RsyncService:
             process = self._reactor.spawnProcess(child, argv[0], argv, env=environment, path="/", childFDs=fds)
         finally:
             os.close(log)
-        self._children.add(child)
         self._log.info("rsync {node}: begins, pid {pid}", node=child.ticket.node, pid=process.pid)
         self._on_queue(child.ticket.node, 0)
 

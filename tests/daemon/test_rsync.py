@@ -83,7 +83,7 @@ class Reactor(Clock):
 class House:
     """A service with ``slots``; nodes whose secret is in ``secrets`` are granted the tree."""
 
-    def __init__(self, directory, slots=2):
+    def __init__(self, directory, slots=2, on_end=None):
         self.reactor = Reactor()
         self.events = []
         self.secrets = {f"n{number}": "s" for number in range(100)}
@@ -94,7 +94,7 @@ class House:
         self.service = RsyncService(
             settings, self.run_dir, self.logs, self.reactor, self.grant,
             on_queue=lambda *event: self.events.append(("queue", *event)),
-            on_end=lambda *event: self.events.append(("end", *event)),
+            on_end=on_end or (lambda *event: self.events.append(("end", *event))),
         )  # fmt: skip
 
     def grant(self, node, secret):
@@ -302,6 +302,18 @@ def test_stop_turns_away_who_waits_and_ends_who_transfers(house):
     assert len(house.reactor.spawned) == 2
     assert house.configs() == []
     gone(silent)
+
+
+def test_who_listens_and_breaks_keeps_nobody_from_stopping(tmp_path):
+    def broken(*_):
+        raise BrokenPipeError
+
+    house = House(tmp_path, on_end=broken)
+    house.visit("n1")
+    stopped = house.service.stop()
+    with pytest.raises(BrokenPipeError):
+        house.end(0)
+    assert stopped.called and house.service.transferring == ()
 
 
 def test_drop_ends_what_one_node_does(house):

@@ -37,6 +37,7 @@ _LEAVES: dict[Any, st.SearchStrategy[Any]] = {
     SizeBounds: st.tuples(st.integers(0, 2**40), st.none() | st.integers(2**40, 2**60)).map(lambda b: SizeBounds(*b)),
     dict[str, int]: st.dictionaries(st.text(max_size=5), st.integers(), max_size=2),
     dict[str, str]: st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=2),
+    dict[str, int]: st.dictionaries(st.text(max_size=5), st.integers(), max_size=2),
 }
 
 

@@ -7,10 +7,12 @@ import pytest
 from imaged.model.errors import BadInput, NotFound
 from imaged.store.layouts import find, names, path_of
 
+SHIPPED = ("btrfs-subvolumes", "luks-lvm-keep-data", "one-disk", "one-disk-mbr", "raid1-data-raid")
+
 
 def test_ours_are_found_where_the_site_has_none(tmp_path: Path) -> None:
     assert find(tmp_path / "none", "one-disk")["version"] == 1
-    assert names(tmp_path / "none") == ("one-disk", "one-disk-mbr")
+    assert names(tmp_path / "none") == SHIPPED
 
 
 def test_the_sites_own_come_first(tmp_path: Path) -> None:
@@ -18,14 +20,14 @@ def test_the_sites_own_come_first(tmp_path: Path) -> None:
     (tmp_path / "gpu.yaml").write_text("version: 1\n")
     assert find(tmp_path, "one-disk") == {"own": True}
     assert path_of(tmp_path, "gpu") == tmp_path / "gpu.yaml"
-    assert names(tmp_path) == ("gpu", "one-disk", "one-disk-mbr")
+    assert names(tmp_path) == tuple(sorted((*SHIPPED, "gpu")))
 
 
 def test_what_is_no_layout_is_not_listed(tmp_path: Path) -> None:
     (tmp_path / "Upper.yaml").touch()
     (tmp_path / ".hidden.yaml").touch()
     (tmp_path / "readme.txt").touch()
-    assert names(tmp_path) == ("one-disk", "one-disk-mbr")
+    assert names(tmp_path) == SHIPPED
 
 
 def test_an_unknown_name_is_told_the_known_ones(tmp_path: Path) -> None:

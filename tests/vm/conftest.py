@@ -17,6 +17,7 @@ from imaged.qemu.options import Accel
 from imaged.rehearsal.rehearsal import Rehearsal
 
 STATE = "IMAGED_VM_STATE"
+_LONG, _LONGEST = 2400, 7200  # seconds, on two cores without KVM
 _MATRIX = """# What was installed in virtual machines
 
 Written by `make test-matrix`: whole installs in QEMU, each started from its own disk afterwards and looked at by ssh.
@@ -56,6 +57,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     mine = [item for item in items if here in item.path.parents]
     for item in mine:
         item.add_marker(pytest.mark.vm)
+        item.add_marker(pytest.mark.timeout(_LONGEST if item.get_closest_marker("matrix") else _LONG))
     if os.environ.get("IMAGED_VM") != "all":
         long = [item for item in mine if item.get_closest_marker("matrix")]
         config.hook.pytest_deselected(items=long)

@@ -96,6 +96,7 @@ def attributes(root: Path) -> dict[str, Attributes]:
 def _attributes(root: Path, path: str, status: os.stat_result, same: dict[int, list[str]]) -> Attributes:
     at, kind = root / path, stat.S_IFMT(status.st_mode)
     names = os.listxattr(at, follow_symlinks=False)
+    linked = same.get(status.st_ino, [])
     return Attributes(
         kind=kind,
         mode=stat.S_IMODE(status.st_mode),
@@ -103,7 +104,7 @@ def _attributes(root: Path, path: str, status: os.stat_result, same: dict[int, l
         gid=status.st_gid,
         time=status.st_mtime_ns,
         size=0 if kind == stat.S_IFDIR else status.st_size,  # a directory's own is its filesystem's affair
-        links=tuple(sorted(same.get(status.st_ino, []))),
+        links=tuple(sorted(linked)) if len(linked) > 1 else (),  # a version shares files with others
         xattrs=tuple((name, os.getxattr(at, name, follow_symlinks=False)) for name in sorted(names)),
         content=_content(at, kind, status),
     )

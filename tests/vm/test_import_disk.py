@@ -17,6 +17,8 @@ from imaged.qemu.options import Accel, processor
 from imaged.ramdisk.cpio import Entry, archive
 from tests.vm.disks import Attributes, attributes
 
+pytestmark = pytest.mark.matrix
+
 # In both disks' fstab what belongs to the other may be missing.
 FSTAB = """\
 /dev/sda9 / ext4 errors=remount-ro 0 1

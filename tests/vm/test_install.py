@@ -1,5 +1,4 @@
-"""From an empty disk to a login: whole installs. `make test` runs the one for UEFI here, the one for BIOS in
-test_update.py, which goes on from there."""
+"""From an empty disk to a login: one whole install for each firmware. These two run in `make test`."""
 
 from collections.abc import Callable
 
@@ -32,6 +31,10 @@ def installs(r: Rehearsal, spec: MachineSpec, image: str = IMAGE) -> None:
     assert r.ssh("node01", "findmnt", "--noheadings", "--output", "TARGET", "--fstab", "--evaluate").output
     assert r.ssh("node01", "findmnt", "--verify").output
     assert len(r.ssh("node01", "cat", "/etc/machine-id").output.strip()) == 32
+
+
+def test_install_bios(rehearse: Callable[..., Rehearsal]) -> None:
+    installs(rehearse(), machine(Firmware.BIOS, "nvme,8G"))
 
 
 def test_install_uefi(rehearse: Callable[..., Rehearsal]) -> None:

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from imaged import process
 from imaged.model.hardware import Firmware
 from imaged.model.names import ImageRef
@@ -15,6 +17,8 @@ from imaged.store.images import Images
 from tests.vm.disks import attributes, mounted, partitions
 from tests.vm.test_install import installs, machine
 from tests.vm.test_two_nodes import MADE, OWN, timeless
+
+pytestmark = pytest.mark.matrix
 
 NODE, IMAGE = "node01", "compute"
 # Another kernel in place of the image's own, and a change of each kind.
@@ -30,9 +34,10 @@ mkdir /opt/new && echo new > "/opt/new/$(printf 'a\\nb \\377')"
 chmod 0700 /opt"""
 # What a system that runs writes for itself, beside what an install does; and the node's agent, which is in no image.
 RUNNING = (
-    "etc/resolv.conf", "etc/.pwd.lock", "var/log/*", "var/lib/systemd/*", "var/lib/private", "var/lib/private/*",
-    "var/cache/*", "var/tmp/*", "var/lib/imaged", "var/lib/imaged/*", "root/*", "tmp/*", "run/*",
-    "usr/lib/imaged", "usr/lib/imaged/*", "usr/sbin/imaged", "usr/lib/systemd/system/imaged-*", "usr/share/imaged*",
+    "boot/efi", "etc/resolv.conf", "etc/.resolv.conf.systemd-resolved.bak", "etc/.pwd.lock", "var/log/*",
+    "var/lib/systemd/*", "var/lib/private", "var/lib/private/*", "var/cache/*", "var/tmp/*", "var/lib/imaged",
+    "var/lib/imaged/*", "root/*", "tmp/*", "run/*", "usr/lib/imaged", "usr/lib/imaged/*", "usr/sbin/imaged",
+    "usr/lib/systemd/system/imaged-*", "usr/share/imaged*",
 )  # fmt: skip
 
 
