@@ -25,9 +25,7 @@ def _main(argv: Optional[List[str]]) -> int:
     try:
         wanted = _parser().parse_args(argv)
         if not hasattr(wanted, "run"):
-            raise BadUsage(
-                "which verb?", hint="imaged updateclient, verify, promote or reinstall; --help says more."
-            )
+            raise BadUsage("which verb?", hint="imaged updateclient, verify, promote or reinstall; --help says more.")
         if os.geteuid() != 0:
             raise Failed("only root can compare and change a whole system", hint="Run it with sudo.")
         code: int = wanted.run(wanted)

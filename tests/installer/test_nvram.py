@@ -1,4 +1,4 @@
-"""The firmware's boot entries: efibootmgr's output read, changed as little as can be, in an order that keeps its word."""
+"""The firmware's boot entries: efibootmgr's output read, changed as little as can be, the promised order."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
