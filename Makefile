@@ -10,6 +10,8 @@ export IMAGED_CACHE ?= /var/cache/imaged
 DEMO := $(IMAGED_CACHE)/demo
 DEMO_SETTINGS := $(DEMO)/imaged.yaml
 IMAGED := $(BIN)/imaged --settings $(DEMO_SETTINGS)
+# Releases that the long matrix installs.
+STORAGE := debian-11 debian-12 debian-13
 
 # What the server needs, what rehearsals need, what the tests talk to.
 PACKAGES := python3 python3-venv python3-parted python3-pyudev rsync mmdebstrap debian-archive-keyring zstd cpio \
@@ -51,7 +53,7 @@ vm: install $(DEMO)/image.stamp ramdisk  ## The long matrix: firmwares, disks, N
 
 # Whole installs by layout, and their table. Resumes nothing: hours on two cores without KVM.
 .PHONY: test-matrix
-test-matrix: install $(DEMO)/image.stamp $(DEMO)/storage.stamp ramdisk  ## Every layout on every firmware, in docs/matrix.md (root, hours)
+test-matrix: install $(DEMO)/image.stamp $(STORAGE:%=$(DEMO)/%-storage.stamp) ramdisk  ## Every layout on every firmware, in docs/matrix.md (root, hours)
 	IMAGED_VM_STATE=$(DEMO) IMAGED_VM=all $(BIN)/python -m pytest -v tests/vm/test_layouts.py --matrix docs/matrix.md
 
 .PHONY: bench
@@ -87,8 +89,8 @@ $(DEMO)/image.stamp: images/debian-12.yaml $(wildcard imaged/planning/build*.py)
 	$(IMAGED) buildimage images/debian-12.yaml --root-key $(DEMO)/key.pub
 	touch $@
 
-$(DEMO)/storage.stamp: images/debian-12-storage.yaml $(wildcard imaged/planning/build*.py) imaged/planning/clean.py | install $(DEMO)/key $(DEMO_SETTINGS)
-	$(IMAGED) buildimage images/debian-12-storage.yaml --root-key $(DEMO)/key.pub
+$(DEMO)/debian-%-storage.stamp: images/debian-%-storage.yaml $(wildcard imaged/planning/build*.py) imaged/planning/clean.py | install $(DEMO)/key $(DEMO_SETTINGS)
+	$(IMAGED) buildimage $< --root-key $(DEMO)/key.pub
 	touch $@
 
 .PHONY: ramdisk

@@ -121,6 +121,10 @@ class Guest:
         left = (path if index != number else "" for index, path in enumerate(self._attached.disks))
         self._attached = evolve(self._attached, disks=tuple(left))
 
+    def plug_disks(self) -> None:
+        """Put every disk back that was pulled; the machine is switched off."""
+        self._attached = evolve(self._attached, disks=tuple(map(str, self.disks)))
+
     def power_button(self) -> None:
         """Ask the system in the machine to shut down (ACPI). Raises Unreachable when QEMU does not answer."""
         self.command("system_powerdown")
