@@ -9,11 +9,10 @@ from typing import TextIO
 
 import click
 from attrs import evolve
-from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from imaged.cli.context import Context
 from imaged.cli.ending import cleared_away
+from imaged.cli.phases import Phases
 from imaged.model.errors import Denied
 from imaged.model.names import DEFAULT_CHANNEL, channel_name, image_name
 from imaged.model.recipe import LOCKED, Recipe
@@ -50,7 +49,7 @@ def command(
         cleared_away(),
         images.working(wanted.name) as working,
         _log(context.state.logs, wanted.name) as log,
-        _Phases() as phases,
+        Phases() as phases,
     ):
         warnings = bootstrap.fill(wanted, Tree(working.tree), phases, log)
         phases.begin("seal")
@@ -83,50 +82,3 @@ def _log(directory: Path, name: str) -> Iterator[TextIO]:
     path = directory / f"buildimage-{name}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.log"
     with path.open("w", encoding="utf-8", buffering=1) as log:
         yield log
-
-
-class _Phases:
-    """One line per phase with its seconds, the present one moving. Without a terminal: one line as each begins."""
-
-    def __init__(self) -> None:
-        self._console = Console(stderr=True)
-        columns = (SpinnerColumn(finished_text="✓"), TextColumn("{task.description:<18}"), TimeElapsedColumn())
-        self._progress = Progress(*columns, TextColumn("{task.fields[detail]}"), console=self._console)
-        self._task: TaskID | None = None
-        self._name = ""
-        self._count = 0
-
-    def __enter__(self) -> "_Phases":
-        if self._console.is_terminal:
-            self._progress.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self._finish()
-        self._progress.stop()
-
-    def begin(self, name: str) -> None:
-        """The phase before is done."""
-        if name == self._name:
-            return
-        self._finish()
-        self._name = name
-        if self._console.is_terminal:
-            self._task = self._progress.add_task(name, total=1, detail="")
-        else:
-            self._console.print(f"{name} ...", highlight=False)
-
-    def detail(self, text: str) -> None:
-        """What the phase works on just now."""
-        if self._task is not None and text:
-            self._progress.update(self._task, detail=text)
-
-    def count(self, more: int) -> None:
-        """So many more files are hashed."""
-        self._count += more
-        self.detail(f"{self._count} files")
-
-    def _finish(self) -> None:
-        if self._task is not None:
-            self._progress.update(self._task, completed=1, detail="")

@@ -127,9 +127,8 @@ class Rehearsal:
         """A copy of ``image`` called ``name``, which may be edited here: it is gone with the rehearsal."""
         images = Images(self.state.images)
         version = images.resolve(ImageRef.parse(image))
-        with images.working(name) as working:
-            process.run(("cp", "--archive", "--reflink=auto", f"{images.tree(version)}/.", str(working.tree)))
-            copy = images.seal(working, origin=f"copy of {version.ref}")
+        with images.working(name, copy_of=version) as working:
+            copy = images.seal(working, origin=f"copy of {version.ref}", base=version)
         images.publish(copy, ImageRef.parse(name).channel)
         return copy
 
