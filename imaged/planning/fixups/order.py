@@ -34,7 +34,7 @@ from imaged.planning.fixups.network_golden import golden_network
 from imaged.planning.fixups.quarantine import quarantine, quarantine_again
 from imaged.planning.fixups.selinux import selinux_labels
 from imaged.planning.fixups.stack import crypttab, lvm_devices, mdadm_conf
-from imaged.planning.fixups.storage import fstab, resume
+from imaged.planning.fixups.storage import fstab, mount_points, resume
 from imaged.planning.fixups.storage_names import storage_names
 from imaged.planning.fixups.target import Target
 
@@ -63,6 +63,7 @@ FIXUPS: tuple[Fixup, ...] = (
     cloud_init,
     cloud_state,
     fstab,
+    mount_points,
     crypttab,
     mdadm_conf,
     lvm_devices,
@@ -80,7 +81,8 @@ FIXUPS: tuple[Fixup, ...] = (
 )
 
 # What an update runs again. Left out: the copies of users (the node renews them when it has merged), what the node
-# has legitimately made since (most of the quarantine), and the secret (the server knows only its hash).
+# has legitimately made since (most of the quarantine), mount points (a look at one of a server that is gone hangs), and
+# the secret (the server knows only its hash).
 UPDATE_FIXUPS: tuple[Fixup, ...] = (
     quarantine_again,
     machine_identity,

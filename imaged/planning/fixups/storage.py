@@ -1,15 +1,17 @@
 """Files that name filesystems: fstab(5) and what resumes from swap."""
 
-from imaged.model.plan import Step, WriteFile
+import re
+
+from imaged.model.plan import RunInTarget, Step, WriteFile
 from imaged.model.stack import Filesystem
 from imaged.model.system import PlannedFilesystem, PlannedSwap
 from imaged.planning.fixups.target import Target
 
-# Filesystem types of fstab lines that name no disk of the golden client and therefore stay.
-_NOT_ON_DISKS = frozenset(
-    ("nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "lustre", "glusterfs", "fuse.sshfs", "virtiofs", "tmpfs", "ramfs",
-     "proc", "sysfs", "devpts", "debugfs", "hugetlbfs", "overlay", "bpf", "cgroup2", "efivarfs")
-)  # fmt: skip
+# How the first field of fstab(5) names a block device; what is none (a server, a file of the tree) stays.
+_DISK = re.compile(r"/dev/|(UUID|LABEL|PARTUUID|PARTLABEL|ID)=")
+_SHARED = ("gpfs", "lustre", "ocfs2", "gfs2")  # named by a device, which every node of a cluster has
+_ON_DISKS = ("swap", "zfs")  # of the golden client's disks, whatever their source looks like
+_OCTAL = re.compile(r"\\([0-7]{3})")
 # First parts of the mount points that a system does not start without; / is the empty one.
 _NEEDED = ("", "boot", "efi", "usr", "var", "home", "opt", "etc", "root", "tmp")
 _NEVER_CHECKED = (Filesystem.XFS, Filesystem.BTRFS)  # their fsck does nothing (fsck.xfs(8), fsck.btrfs(8))
@@ -17,14 +19,22 @@ _DEFAULT_OPTIONS = {Filesystem.VFAT: "umask=0077", Filesystem.EXT4: "errors=remo
 
 
 def fstab(target: Target) -> tuple[Step, ...]:
-    """The layout's filesystems by UUID, then every line of the image that names no disk."""
+    """The layout's filesystems by UUID, then every line of the image that names no disk, with the comments above it."""
     lines = ["# Written when the node was installed; lines of network and memory filesystems are the image's."]
     lines += [_mount_line(filesystem) for filesystem in sorted(target.system.filesystems, key=lambda each: each.mount)]
     lines += [f"{_swap_source(swap)} none swap sw 0 0" for swap in target.system.swaps]
     lines += [f"{each.what} {_escape(each.mount)} {each.type} {each.options} 0 0" for each in target.system.mounts]
-    ours = {each.mount for each in target.system.filesystems} | {each.mount for each in target.system.mounts}
-    lines += [line for line in target.facts.texts.get("/etc/fstab", "").splitlines() if _stays(line, ours)]
+    lines += _kept(target)
     return (WriteFile("/etc/fstab", "\n".join(lines) + "\n", reason="the node's own filesystems"),)
+
+
+def mount_points(target: Target) -> tuple[Step, ...]:
+    """Where what is on no disk is mounted. An image made of packages or a container may lack it: systemd makes it when
+    it mounts, others do not, and findmnt(8) takes the line for a fault."""
+    lines = (line for line in _kept(target) if not line.lstrip().startswith("#"))
+    places = (*(each.mount for each in target.system.mounts), *(_unescape(line.split()[1]) for line in lines))
+    wanted = tuple(dict.fromkeys(place for place in places if place.startswith("/")))
+    return (RunInTarget(("mkdir", "-p", "--", *wanted), reason="fstab mounts there"),) if wanted else ()
 
 
 def resume(target: Target) -> tuple[Step, ...]:
@@ -55,8 +65,33 @@ def _escape(path: str) -> str:
     return path.replace("\\", "\\134").replace(" ", "\\040").replace("\t", "\\011")
 
 
+def _unescape(field: str) -> str:
+    return _OCTAL.sub(lambda found: chr(int(found[1], 8)), field)
+
+
+def _kept(target: Target) -> list[str]:
+    """Lines of the image's own fstab; comments share the fate of the line that follows them at once."""
+    ours = {each.mount for each in target.system.filesystems} | {each.mount for each in target.system.mounts}
+    kept: list[str] = []
+    above: list[str] = []
+    for line in target.facts.texts.get("/etc/fstab", "").splitlines():
+        if line.lstrip().startswith("#"):
+            above.append(line)
+            continue
+        if _stays(line, ours):
+            kept += [*above, line]
+        above = []
+    return kept
+
+
 def _stays(line: str, ours: set[str]) -> bool:
     fields = line.split()
-    if len(fields) < 3 or line.lstrip().startswith("#") or fields[1] in ours:
+    if len(fields) < 3 or _place(fields[1]) in ours or fields[2] in _ON_DISKS:
         return False
-    return fields[2] in _NOT_ON_DISKS or "bind" in (fields[3].split(",") if len(fields) > 3 else ())
+    options = fields[3].split(",") if len(fields) > 3 else []
+    return not _DISK.match(fields[0].strip('"')) or fields[2] in _SHARED or bool({"bind", "rbind"} & set(options))
+
+
+def _place(field: str) -> str:
+    """``/srv/`` is ``/srv``."""
+    return _unescape(field).rstrip("/") or "/"
