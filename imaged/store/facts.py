@@ -47,7 +47,7 @@ FILE_PATTERNS = (
     "/usr/share/efi/*/*.efi", "/usr/lib/systemd/boot/efi/*.efi",
 )  # fmt: skip
 TEXTS = (
-    "/etc/fstab", "/etc/hostname", "/etc/hosts", "/etc/selinux/config",
+    "/etc/crypttab", "/etc/fstab", "/etc/hostname", "/etc/hosts", "/etc/selinux/config",
     "/boot/cmdline.txt", "/boot/extlinux/extlinux.conf", "/boot/firmware/cmdline.txt",
     "/boot/grub2/grubenv", "/etc/default/grub", "/etc/default/u-boot", "/etc/inittab", "/etc/kernel/cmdline",
     "/etc/kernel/entry-token", "/etc/mkinitcpio.conf", "/etc/mkinitfs/mkinitfs.conf", "/etc/securetty",

@@ -217,7 +217,7 @@ STACK = evolve(
     ),
     swaps=(PlannedSwap("/dev/sys/swap", SWAP.uuid),),
     arrays=(PlannedArray("/dev/md/boot", "aa:bb:cc:01", 1, "1.2"), PlannedArray("/dev/md/pv", "aa:bb:cc:02", 1, "1.2")),
-    crypts=(PlannedCrypt("crypt0", "/dev/md/pv", "44444444-4444-5444-8444-444444444444", (Unlock.KEYFILE,)),),
+    crypts=(PlannedCrypt("crypt0", "/dev/md/pv", "44444444-4444-5444-8444-444444444444", (Unlock.PASSPHRASE,)),),
     groups=("sys",),
     root_on=(RootOn.ARRAY, RootOn.CRYPT, RootOn.VOLUME),
 )

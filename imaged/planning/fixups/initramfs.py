@@ -6,7 +6,6 @@ from imaged.model.image import Kernel
 from imaged.model.plan import RemovePath, RunInTarget, Step, WriteFile
 from imaged.model.stack import Unlock
 from imaged.model.system import RootOn
-from imaged.planning.fixups.stack import KEYS
 from imaged.planning.fixups.target import Target
 from imaged.planning.fixups.tool import Tool, initrd_of, tool
 from imaged.planning.fixups.words import crypts_below, mkinitcpio_hooks
@@ -27,11 +26,12 @@ def initramfs(target: Target) -> tuple[Step, ...]:
     """Kept when the image carries a generic one for every kernel; else the image's own tool builds it here.
 
     A generic initramfs (MODULES=most) has every disk driver. A root on an array, encrypted or in a volume group needs
-    the node's own mdadm.conf, crypttab and programs in it. A rescue kernel's is generic by its making and stays.
+    the node's own mdadm.conf, crypttab and programs in it; that of a golden client with encrypted devices would wait
+    for them. A rescue kernel's is generic by its making and stays.
     """
     kernels = target.facts.kernels
     generic = target.facts.initramfs_generic and all(kernel.initrd for kernel in kernels)
-    if generic and not target.system.root_on:
+    if generic and not target.system.root_on and not _names_crypts(target.facts.texts.get("/etc/crypttab", "")):
         return ()
     made = tool(target.facts)
     if made is Tool.MKINITCPIO:  # its presets know each kernel's files, unified images among them
@@ -60,6 +60,10 @@ def crash_dump(target: Target) -> tuple[Step, ...]:
     return tuple(RemovePath(image, reason) for conf, image in _DUMPS.items() if conf in target.facts.files)
 
 
+def _names_crypts(crypttab: str) -> bool:
+    return any(line.strip() and not line.lstrip().startswith("#") for line in crypttab.splitlines())
+
+
 def _argv(target: Target, kernel: Kernel, made: Tool) -> tuple[str, ...]:
     at = initrd_of(kernel, target.facts)
     if made is Tool.INITRAMFS_TOOLS:
@@ -81,7 +85,6 @@ def _dracut_adds(target: Target) -> tuple[str, ...]:
     if RootOn.CRYPT in on:  # a generic initramfs leaves crypttab out (dracut's modules.d/90crypt)
         crypts = crypts_below(target)
         adds.append("--install=/etc/crypttab")
-        adds += [f"--install={KEYS}/{each.name}" for each in crypts if Unlock.KEYFILE in each.unlock]
         if any(Unlock.TPM2 in each.unlock for each in crypts):
             adds.append("--add=tpm2-tss")
     return tuple(adds)

@@ -33,10 +33,12 @@ _GOLDEN = (
     ("/boot/efi/loader/random-seed", "shared entropy"),
     ("/efi/loader/random-seed", "shared entropy"),
     ("/etc/lvm/devices/*", "disk ids of the golden client: its volume groups stay invisible elsewhere"),
+    ("/etc/crypttab.initramfs", "encrypted devices of the golden client: the start would wait for them"),
     ("/boot/grub/device.map", "disk names of the golden client"),
     ("/boot/grub/grubenv", "boot state of the golden client"),
     ("/boot/grub2/device.map", "disk names of the golden client"),
     ("/boot/grub2/grubenv", "boot state of the golden client"),
+    ("/boot/efi/EFI/*/grubenv", "boot state of the golden client"),  # RHEL 8, which has a link to it in /boot/grub2
 )
 
 

@@ -24,18 +24,17 @@ def mdadm_conf(target: Target) -> tuple[Step, ...]:
 
 
 def crypttab(target: Target) -> tuple[Step, ...]:
-    """crypttab(5) by the UUID of each header. Debian's initramfs opens what says ``initramfs`` or holds the root."""
+    """crypttab(5) by the UUID of each header. Debian's initramfs opens what says ``initramfs`` or holds the root.
+
+    What a key file opens is opened later, when the filesystem with the key is mounted (systemd sees to the order): an
+    initramfs lies in the clear on /boot, and a key in it would be anybody's.
+    """
     if not target.system.crypts:
         if "/etc/crypttab" not in target.facts.files:
             return ()
         return (WriteFile("/etc/crypttab", "", reason="encrypted devices of the golden client are not here"),)
     lines = [_line(target, each) for each in target.system.crypts]
-    steps: list[Step] = [WriteFile("/etc/crypttab", "\n".join(lines) + "\n", reason="the node's own encrypted devices")]
-    if any(Unlock.KEYFILE in each.unlock for each in target.system.crypts) and _debian(target):
-        # The initramfs then holds the key: it must be as secret as the key (cryptsetup-initramfs's README).
-        conf = f"KEYFILE_PATTERN={KEYS}/*\nUMASK=0077\n"
-        steps.append(WriteFile("/etc/cryptsetup-initramfs/conf-hook", conf, reason="the key file in the initramfs"))
-    return tuple(steps)
+    return (WriteFile("/etc/crypttab", "\n".join(lines) + "\n", reason="the node's own encrypted devices"),)
 
 
 def _line(target: Target, crypt: PlannedCrypt) -> str:
@@ -43,7 +42,7 @@ def _line(target: Target, crypt: PlannedCrypt) -> str:
     options = ["luks"]
     if Unlock.TPM2 in crypt.unlock:
         options.append("tpm2-device=auto")
-    if _debian(target):
+    if _debian(target) and Unlock.KEYFILE not in crypt.unlock:
         options.append("initramfs")
     return f"{crypt.name} UUID={crypt.uuid} {key} {','.join(options)}"
 

@@ -3,7 +3,7 @@
 import re
 
 from imaged.model.image import ImageFacts
-from imaged.model.stack import Filesystem
+from imaged.model.stack import Filesystem, Unlock
 from imaged.model.system import PlannedArray, PlannedCrypt, RootOn
 from imaged.planning.fixups.target import Target
 from imaged.planning.fixups.tool import Tool, tool
@@ -108,8 +108,9 @@ def arrays_below(target: Target) -> tuple[PlannedArray, ...]:
 
 
 def crypts_below(target: Target) -> tuple[PlannedCrypt, ...]:
-    """Encrypted devices that the root needs."""
-    return tuple(each for each in target.system.crypts if f"/dev/mapper/{each.name}" not in _others(target))
+    """Encrypted devices that the root needs; never one with a key file, which would have to lie on that root."""
+    may = (each for each in target.system.crypts if Unlock.KEYFILE not in each.unlock)
+    return tuple(each for each in may if f"/dev/mapper/{each.name}" not in _others(target))
 
 
 def mkinitcpio_hooks(facts: ImageFacts) -> tuple[str, ...]:
