@@ -194,13 +194,16 @@ def test_grub(changes: dict, expected: list) -> None:
     assert commands(grub(evolve(TARGET, **changes))) == expected
 
 
+OWN_WORDS = f'GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX resume=UUID={TARGET.system.swaps[0].uuid}'
+
+
 @pytest.mark.parametrize(
     ("console", "lines"),
     [
-        ("ttyS1,57600n8", ['GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX console=tty0 console=ttyS1,57600n8"',
+        ("ttyS1,57600n8", [f'{OWN_WORDS} console=tty0 console=ttyS1,57600n8"',
                            'GRUB_TERMINAL="console serial"', 'GRUB_SERIAL_COMMAND="serial --unit=1 --speed=57600"']),
-        ("ttyAMA0", ['GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX console=tty0 console=ttyAMA0"']),
-        ("", []),
+        ("ttyAMA0", [f'{OWN_WORDS} console=tty0 console=ttyAMA0"']),
+        ("", [f'{OWN_WORDS}"']),
     ],
 )  # fmt: skip
 def test_console(console: str, lines: list[str]) -> None:
@@ -224,8 +227,17 @@ def test_initramfs_is_built_only_where_the_image_brings_no_generic_one(changes: 
 
 def test_debconf_remembers_the_disk_by_a_stable_name() -> None:
     (step,) = remember_install_disk(TARGET)
-    assert step.stdin == "grub-pc grub-pc/install_devices multiselect /dev/disk/by-path/pci-0000:00:03.0-nvme-1\n"
-    assert remember_install_disk(with_system(bios=False)) == ()
+    by_path = "/dev/disk/by-path/pci-0000:00:03.0-nvme-1"
+    bios, *uefi = step.stdin.splitlines()
+    assert bios == f"grub-pc grub-pc/install_devices multiselect {by_path}"
+    assert uefi == [
+        f"grub-efi-amd64 grub-efi/install_devices multiselect {by_path}-part2",
+        "grub-efi-amd64 grub2/force_efi_extra_removable boolean true",
+        "grub-efi-amd64 grub2/update_nvram boolean false",
+    ]
+    (without_bios,) = remember_install_disk(with_system(bios=False))
+    assert without_bios.stdin.splitlines() == uefi
+    assert remember_install_disk(with_system(bios=False, uefi=False)) == ()
 
 
 def test_report_up_speaks_to_this_server_with_the_nodes_secret() -> None:

@@ -2,13 +2,17 @@
 
 import re
 
+from imaged.model.layout import BootOrder
 from imaged.model.plan import RunInTarget, Step, WriteFile
 from imaged.planning.fixups.target import Target
+from imaged.planning.fixups.tool import Tool, tool
+from imaged.planning.fixups.words import console, devices
 from imaged.planning.platforms import efis
 
 # Kernel notation of a PC serial port: ttyS1,57600n8 (kernel's serial-console.rst).
 _UART = re.compile(r"ttyS(\d+)(?:,(\d+))?")
 _DROP_IN = "/etc/default/grub.d/zz-imaged.cfg"
+_GRUB_PACKAGES = {"x86_64": "grub-efi-amd64", "i686": "grub-efi-ia32", "aarch64": "grub-efi-arm64"}
 
 
 def kernel_command_line(target: Target) -> tuple[Step, ...]:
@@ -16,15 +20,18 @@ def kernel_command_line(target: Target) -> tuple[Step, ...]:
 
     The menu starts what its environment block names, so that a new kernel can be tried once and the old one stays the
     default; what somebody picks by hand does not become the default (info grub, "Simple configuration").
+
+    The initramfs of the image may have the golden client's swap in it, and would wait half a minute for it at every
+    start: what is said here wins (resume= and noresume, initramfs-tools' init).
     """
     if "update-grub" not in target.facts.commands:
         return ()
     lines = ["# Written when the node was installed.", "GRUB_DISABLE_OS_PROBER=true"]
     lines += ["GRUB_DEFAULT=saved", "GRUB_SAVEDEFAULT=false"]
-    if target.console:
-        lines.append(f'GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX console=tty0 console={target.console}"')
+    if own := (*(devices(target) or _resume(target)), *console(target)):
+        lines.append(f'GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX {" ".join(own)}"')
     lines += grub_terminal(target)
-    return (WriteFile(_DROP_IN, "\n".join(lines) + "\n", reason="the node's console"),)
+    return (WriteFile(_DROP_IN, "\n".join(lines) + "\n", reason="the node's own swap and console"),)
 
 
 def grub_terminal(target: Target) -> tuple[str, ...]:
@@ -34,6 +41,14 @@ def grub_terminal(target: Target) -> tuple[str, ...]:
         return ()
     port = f"serial --unit={uart[1]} --speed={uart[2] or 115200}"
     return ('GRUB_TERMINAL="console serial"', f'GRUB_SERIAL_COMMAND="{port}"')
+
+
+def _resume(target: Target) -> tuple[str, ...]:
+    """Swap on volumes and the like only where the root is on such, and the initramfs can start them."""
+    if tool(target.facts) is not Tool.INITRAMFS_TOOLS:
+        return ()
+    swap = next((each for each in target.system.swaps if not each.file), None)
+    return (f"resume=UUID={swap.uuid}",) if swap and target.system.root_on else ("noresume",)
 
 
 def grub(target: Target) -> tuple[Step, ...]:
@@ -59,12 +74,27 @@ def grub(target: Target) -> tuple[Step, ...]:
 
 
 def remember_install_disk(target: Target) -> tuple[Step, ...]:
-    """The next upgrade of grub-pc writes to the disks debconf remembers: the golden client's, were it not for this.
+    """The next upgrade of GRUB writes to the disks debconf remembers: the golden client's, were it not for this.
 
-    (LP#1891680: new modules beside an old core image do not boot.)
+    (LP#1891680: new modules beside an old core image do not boot.) Of UEFI it remembers Ubuntu's list of ESPs, whether
+    the removable path is written as well, and whether the firmware gets an entry, which would come before the network.
     """
-    if "debconf-set-selections" not in target.facts.commands or not target.system.bios:
+    if "debconf-set-selections" not in target.facts.commands:
         return ()
-    names = ", ".join(target.stable_name(disk) for disk in target.system.boot_disks)
-    answers = f"grub-pc grub-pc/install_devices multiselect {names}\n"
-    return (RunInTarget(("debconf-set-selections",), stdin=answers, reason="upgrades write to the right disk"),)
+    answers: list[str] = []
+    if target.system.bios:
+        disks = ", ".join(target.stable_name(disk) for disk in target.system.boot_disks)
+        answers.append(f"grub-pc grub-pc/install_devices multiselect {disks}\n")
+    esp, boot = target.system.esp, target.system.boot
+    if target.system.uefi and esp:
+        esps = ", ".join(target.stable_partition(each) for each in (esp.device, *target.system.esp_mirrors))
+        entry = str(boot.order is BootOrder.DISK_FIRST).lower()
+        package = _GRUB_PACKAGES.get(target.facts.arch, "grub-pc")
+        answers.append(f"{package} grub-efi/install_devices multiselect {esps}\n")
+        answers.append(f"{package} grub2/force_efi_extra_removable boolean {str(boot.removable_path).lower()}\n")
+        answers.append(f"{package} grub2/update_nvram boolean {entry}\n")
+    if not answers:
+        return ()
+    return (
+        RunInTarget(("debconf-set-selections",), stdin="".join(answers), reason="upgrades write to the right disk"),
+    )

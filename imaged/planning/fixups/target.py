@@ -4,7 +4,7 @@ from uuid import UUID
 
 from attrs import frozen
 
-from imaged.model.hardware import Firmware, Inventory
+from imaged.model.hardware import Firmware, Inventory, partition_path
 from imaged.model.host import Host
 from imaged.model.image import ImageFacts
 from imaged.model.node import Node
@@ -45,6 +45,15 @@ class Target:
         """A disk of the inventory by where it is plugged in: its name in /dev is good for one boot only."""
         disk = next(disk for disk in self.inventory.disks if disk.path == path)
         return f"/dev/disk/by-path/{disk.by_path}" if disk.by_path else path
+
+    def stable_partition(self, path: str) -> str:
+        """The same of a partition (udev's 60-persistent-storage.rules)."""
+        for disk in self.inventory.disks:
+            number = path.removeprefix(disk.path).lstrip("p")
+            if number.isdecimal() and partition_path(disk.path, int(number)) == path:
+                name = self.stable_name(disk.path)
+                return f"{name}-part{number}" if name != disk.path else path
+        return path
 
     @property
     def starts_by_uefi(self) -> bool:
