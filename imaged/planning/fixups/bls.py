@@ -2,6 +2,7 @@
 
 import re
 
+from imaged.model.host import Identity
 from imaged.model.plan import RemovePath, Step, WriteFile
 from imaged.planning.fixups.command_line import environment
 from imaged.planning.fixups.efi import boot_path
@@ -10,9 +11,8 @@ from imaged.planning.fixups.systemd_boot import kernels_on_esp
 from imaged.planning.fixups.target import Target
 from imaged.planning.fixups.tool import initrd_of
 from imaged.planning.fixups.words import whole
-from imaged.planning.identity import machine_id
 
-_MACHINE_ID = re.compile(r"[0-9a-f]{32}(?=-)")
+_MACHINE_ID = re.compile(r"[0-9a-f]{32}")
 _TOKEN = "/etc/kernel/entry-token"
 
 
@@ -20,7 +20,7 @@ def boot_entries_files(target: Target) -> tuple[Step, ...]:
     """Entries of the image rewritten, and new ones for kernels without one.
 
     An entry that kept the golden client's machine-id would sort before or after the node's own for ever, and kernels
-    of later updates would not replace it.
+    of later updates would not replace it. The same goes for the token by which kernel-install(8) names those.
     """
     if loader(target.facts) not in (Loader.GRUB2, Loader.SYSTEMD_BOOT) or not _reads_entries(target):
         return ()
@@ -32,7 +32,14 @@ def boot_entries_files(target: Target) -> tuple[Step, ...]:
             new[path] = _made(target, kernel.version, kernel.image, initrd_of(kernel, target.facts))
     gone = (RemovePath(path, "an entry by the golden client's name") for path in golden if path not in new)
     written = (WriteFile(path, text, reason="boot entry of the node's own") for path, text in new.items())
-    return (*gone, *written)
+    return (*_own_token(target), *gone, *written)
+
+
+def _own_token(target: Target) -> tuple[Step, ...]:
+    token = target.facts.texts.get(_TOKEN, "").strip()
+    if not _MACHINE_ID.fullmatch(token) or _stays_golden(target):
+        return ()
+    return (WriteFile(_TOKEN, f"{target.machine_id}\n", reason="kernels that come later get entries by this name"),)
 
 
 def entry_of(target: Target, version: str) -> str:
@@ -63,13 +70,19 @@ def _directory(target: Target) -> str:
 def _prefix(target: Target) -> str:
     """kernel-install(8): the entry token, which may be a name that all machines share."""
     token = target.facts.texts.get(_TOKEN, "").strip()
-    own = machine_id(target.site, target.node.name)
-    return own if not token or _MACHINE_ID.fullmatch(f"{token}-"[:-1]) or len(token) == 32 else token
+    return token if token and not _MACHINE_ID.fullmatch(token) else target.machine_id
+
+
+def _stays_golden(target: Target) -> bool:
+    """The node has the golden client's machine-id, so that its names are the node's."""
+    return target.host.identity is Identity.GOLDEN
 
 
 def _own_name(target: Target, path: str) -> str:
     name = path.rpartition("/")[2]
-    return f"{_directory(target)}/{_MACHINE_ID.sub(machine_id(target.site, target.node.name), name, count=1)}"
+    if not _stays_golden(target):
+        name = re.sub(rf"{_MACHINE_ID.pattern}(?=-)", target.machine_id, name, count=1)
+    return f"{_directory(target)}/{name}"
 
 
 def _rewritten(target: Target, text: str) -> str:
@@ -80,8 +93,8 @@ def _rewritten(target: Target, text: str) -> str:
         value = value.strip()
         if key in ("linux", "initrd"):
             line = f"{key} {_path(target, value)}"
-        elif key == "machine-id":
-            line = f"machine-id {machine_id(target.site, target.node.name)}"
+        elif key == "machine-id" and not _stays_golden(target):
+            line = f"machine-id {target.machine_id}"
         elif key == "options":
             if had_options:  # the specification allows several; all are one
                 continue
