@@ -7,8 +7,9 @@ from installer.process import Run
 
 # Of the ramdisk's making nothing may last: no list of devices, no owner of groups, no archive, no daemon to wait for.
 # thin_check is not in the ramdisk; the installed system's own lvm runs it at every activation.
+_NOBODY, _SOMEBODY = 'system_id_source="none"', 'system_id_source="lvmlocal"'
 _CONFIG = (
-    'devices{use_devicesfile=0} global{system_id_source="none" thin_check_executable="" use_lvmpolld=0} '
+    f'devices{{use_devicesfile=0}} global{{{_NOBODY} thin_check_executable="" use_lvmpolld=0}} '
     "activation{monitoring=0} backup{backup=0 archive=0}"
 )
 
@@ -42,8 +43,9 @@ def start_group(step: StartGroup, run: Run) -> None:
         raise Conflict(f"is not the volume group of the plan: UUID {uuid or '(none)'}", where=step.group)
     if owner:
         # An image with system_id_source=machineid leaves groups for itself alone; one without an owner is anybody's.
-        run(("lvm", "vgchange", "--config", f'{_CONFIG} local{{extra_system_ids=["{owner}"]}}', "--yes", "--systemid",
-             "", step.group))  # fmt: skip
+        # Who may change it is its owner: a host without an id is refused, whatever extra_system_ids says (2.03.16).
+        as_owner = f'{_CONFIG.replace(_NOBODY, _SOMEBODY)} local{{system_id="{owner}"}}'
+        run(("lvm", "vgchange", "--config", as_owner, "--yes", "--systemid", "", step.group))
     run(lvm("vgchange", "--activate", "y", step.group))
     for name in step.remove:
         run(lvm("lvremove", "--yes", "--force", f"{step.group}/{name}"))

@@ -184,7 +184,7 @@ def test_start_group(said: str, expected: list[str] | None) -> None:
     start_group(step, recorder.run)
     assert recorder.programs() == expected
     assert recorder.events[-2][-1] == "vgdata/scratch"
-    assert ('extra_system_ids=["golden"]' in repr(recorder.events)) == ("golden" in said)
+    assert ('local{system_id="golden"}' in repr(recorder.events)) == ("golden" in said)
 
 
 def test_a_copy_of_an_esp_has_nothing_more_than_the_first() -> None:
