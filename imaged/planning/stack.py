@@ -29,6 +29,7 @@ from imaged.model.plan import (
 from imaged.model.stack import Array, Content, Crypt, Filesystem, Preserve, Unlock, Volume, VolumeGroup
 from imaged.model.system import PlannedArray, PlannedCrypt, PlannedFilesystem, PlannedSwap, RootOn
 from imaged.planning import capacity
+from imaged.planning.features import arguments
 from imaged.planning.floors import Floors, key_of, level_of
 from imaged.planning.identity import filesystem_uuid, swap_uuid
 from imaged.planning.keeping import kept_array, kept_group
@@ -97,7 +98,8 @@ class Stack:
             self.kept.append(f"{on.path}: {wanted.fs.value}, UUID {uuid}")
         else:
             config = self._facts.mke2fs_conf if wanted.fs is Filesystem.EXT4 else ""
-            self.formats.append(MakeFilesystem(on.path, wanted.fs, uuid, wanted.label, config, wanted.mkfs))
+            more = arguments(wanted.fs, self._facts, wanted.mkfs)
+            self.formats.append(MakeFilesystem(on.path, wanted.fs, uuid, wanted.label, config, more))
         self._mounts(wanted, on.path, uuid, made=not kept_uuid)
 
     def swap(self, device: str, identity: str) -> None:
