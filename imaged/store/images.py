@@ -25,6 +25,7 @@ from imaged.model.errors import BadInput, Conflict, Denied, ImagedError, NotFoun
 from imaged.model.image import Version
 from imaged.model.names import ImageRef, image_name
 from imaged.store import channels, damage, durable, facts, seal, sharing
+from imaged.store.keeps import refuse_lossy
 from imaged.store.manifest import Entry, format_manifest, parse_manifest
 from imaged.store.mounts import refuse_mounts
 from imaged.store.tree import Tree
@@ -121,12 +122,14 @@ class Images:
         """A tree to fill and then seal: empty, or a copy of a version. It is gone afterwards if it was not sealed.
 
         With ``resume`` it stays, whatever happens, until it is sealed; the next one with ``resume`` finds it as it was.
-        Raises Conflict while somebody else makes a version of this image, ImagedError for a full disk.
+        Raises Conflict while somebody else makes a version of this image and where the store's filesystem keeps only
+        a part of what files are, ImagedError for a full disk.
         """
         home = self._home(image_name(name))
         with durable.explained(home):
             # Images hold shadow files and set-user-ID programs: not a place for the server's other users.
             home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            refuse_lossy(home)
             with locked(home):
                 directory = home / (".resumable" if resume else ".working")
                 try:
