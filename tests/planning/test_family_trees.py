@@ -1,0 +1,99 @@
+"""Whole trees of eight families, made a node's own: exactly the right files and no others, as golden differences.
+
+``make golden`` writes them anew. What the image's own programs would write is not in them; that they run is.
+"""
+
+import os
+import re
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from attrs import evolve
+
+from imaged.model.hardware import Bus, Disk, Firmware, Inventory, Nic
+from imaged.model.names import ImageRef
+from imaged.model.net import Mac
+from imaged.model.node import Node
+from imaged.model.stack import Filesystem
+from imaged.model.system import PlannedFilesystem, PlannedSwap, System
+from imaged.planning.fixups.order import BOOTLOADER, FIXUPS, UPDATE_FIXUPS, apply
+from imaged.planning.fixups.target import Target
+from imaged.store.facts import read
+from imaged.store.tree import Tree
+from tests.planning.trees import DATA, NAMES, carry_out, difference, lay, state
+
+pytestmark = pytest.mark.processes
+
+MAC = Mac.parse("52:54:00:00:00:01")
+DISK = Disk("/dev/nvme0n1", 2**34, bus=Bus.NVME, by_path="pci-0000:00:03.0-nvme-1")
+ROOT = PlannedFilesystem("/dev/nvme0n1p4", Filesystem.EXT4, "11111111-1111-5111-8111-111111111111", "/")
+ESP = PlannedFilesystem("/dev/nvme0n1p2", Filesystem.VFAT, "AAAA-BBBB", "/boot/efi", "umask=0077")
+SWAP = PlannedSwap("/dev/nvme0n1p3", "22222222-2222-5222-8222-222222222222")
+# What only the golden client has: none of it may be left in a file, but for those that are named with it below.
+GOLDEN = (
+    "0123456789abcdef0123456789abcdef", "dddddddd-dddd-4ddd-8ddd-dddddddddddd", "eeeeeeee-eeee-4eee-8eee-eeeeeeeeeeee",
+    "7B77-95E7", "36000c2900000000000000000000dead1", "naa.6000c2900000000000000000000dead1", "/dev/mapper/rhel-",
+    "rhel/root", "00:50:56:ab:cd:ef", "10.9.8.7", "0a1b2c3d4e5f", "golden",
+)  # fmt: skip
+# A rescue kernel has the golden client's machine-id in its name, and its entry must say it.
+_RESCUE = r"0-rescue-|-0-rescue\.conf$"
+# Other words of a file that stays as it is, and what a program of the image writes anew.
+STAYS = {
+    "/etc/resolv.conf": "10.9.8.1",
+    "/boot/grub2/grub.cfg": "dddddddd-dddd-4ddd-8ddd-dddddddddddd",  # grub2-mkconfig's
+    "/boot/efi/EFI/ubuntu/grub.cfg": "dddddddd-dddd-4ddd-8ddd-dddddddddddd",  # grub-install's
+}
+
+
+def target(root: Path) -> Target:
+    facts = read(Tree(root))
+    esp = evolve(ESP, mount="/boot") if "/boot/loader/loader.conf" in facts.files else ESP
+    bios = "i386-pc" in facts.grub_platforms
+    return Target(
+        node=Node("node07", (MAC,), ImageRef.parse("compute"), console="ttyS1,57600n8"),
+        facts=facts,
+        inventory=Inventory("x86_64", Firmware.UEFI, 2**31, 2, (DISK,), (Nic("eth0", MAC),), boot_mac=MAC),
+        site=UUID("6f1d0d5e-8f2c-4d0e-9d57-8f5d3f0d1a11"),
+        server="http://10.0.0.1:8080",
+        system=System((esp, ROOT), swaps=(SWAP,), boot_disks=("/dev/nvme0n1",), bios=bios),
+        dns=("10.0.0.1",),
+        domain="cluster.example",
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_exactly_the_right_files(name: str, tmp_path: Path) -> None:
+    of = target(lay(name, tmp_path))
+    before = state(tmp_path)
+    ran = carry_out((*apply(FIXUPS, of), *apply(BOOTLOADER, of)), tmp_path)
+    text = difference(before, state(tmp_path)) + "".join(f"run {line}\n" for line in ran)
+    golden = DATA / f"{name}.txt"
+    if os.environ.get("UPDATE_GOLDEN"):
+        golden.write_text(text)
+    assert text == golden.read_text()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_made_twice_is_the_same(name: str, tmp_path: Path) -> None:
+    """Once more as an install, then as an update with the facts of the image: nothing differs."""
+    of = target(lay(name, tmp_path))
+    carry_out((*apply(FIXUPS, of), *apply(BOOTLOADER, of)), tmp_path)
+    once = state(tmp_path)
+    carry_out((*apply(FIXUPS, of), *apply(BOOTLOADER, of)), tmp_path)
+    assert difference(once, state(tmp_path)) == "\n"
+    carry_out(apply(UPDATE_FIXUPS, of), tmp_path)
+    assert difference(once, state(tmp_path)) == "\n"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_of_the_golden_client_is_left(name: str, tmp_path: Path) -> None:
+    of = target(lay(name, tmp_path))
+    carry_out((*apply(FIXUPS, of), *apply(BOOTLOADER, of)), tmp_path)
+    left = {
+        path: word
+        for path, (_, content) in state(tmp_path).items()
+        for word in GOLDEN
+        if word in content.decode("latin-1") and not re.search(_RESCUE, path)
+    }
+    assert {path: word for path, word in left.items() if STAYS.get(path) != word} == {}
