@@ -33,6 +33,7 @@ import trees
 from attrs import evolve, frozen
 
 from imaged.model.codec import from_json, to_json
+from imaged.model.dialect import HEADER, dialect
 from imaged.model.errors import ImagedError
 from imaged.model.hardware import Bus, Disk, Firmware, Inventory
 from imaged.model.image import Version
@@ -169,7 +170,7 @@ def become_ready(settings: Settings, number: int) -> tuple[str, InstallPlan]:
     secret, mac, inventory = f"secret-of-bench{number:02}-0123456789abcdef", _mac(number), _inventory()
 
     def ask(path: str, body: str | None = None) -> str:
-        headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
+        headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json", HEADER: dialect()}
         data = body.encode() if body is not None else None
         request = urllib.request.Request(settings.base_url + path, data, headers)
         with urllib.request.urlopen(request, timeout=60) as answer:
