@@ -21,15 +21,19 @@ AnyLink = Interface | Bond | Vlan | Bridge
 
 
 _LISTS: dict[str, type[Any]] = {"interfaces": Interface, "bonds": Bond, "vlans": Vlan, "bridges": Bridge}
+_BOOT_NIC = {"name": "lan0", "boot": True, "rename": False, "ip": {"dhcp4": True}}  # BOOT_NIC, as a file says it
 
 
 def read(data: object, where: str) -> Network:
     """The network from the plain data of a YAML file. Raises BadInput with every fault and the path of its key.
 
     Links are read one by one, so that a slip in one does not hide what is wrong with the others; what only the whole
-    shows is told once all of them could be read.
+    shows is told once all of them could be read. A file may hold the renderer alone: the rest is then as where nothing
+    was said.
     """
     faults: list[str] = []
+    if isinstance(data, dict) and data.keys() == {"renderer"}:
+        data = {**data, "interfaces": [_BOOT_NIC]}
     for key, kind in _LISTS.items():
         for index, item in enumerate(_items(data, key)):
             link: AnyLink | None

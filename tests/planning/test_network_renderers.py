@@ -242,7 +242,7 @@ def test_networkd_takes_it(tmp_path: Path) -> None:
         (ImageFacts("x86_64"), None),
         (ImageFacts("x86_64", commands=("netplan",), units=("networking.service",), files=("/etc/netplan",)),
          "ifupdown"),
-        (ImageFacts("x86_64", units=("NetworkManager.service", "systemd-networkd.service")), "keyfile"),
+        (ImageFacts("x86_64", units=("NetworkManager.service", "networking.service")), "keyfile"),
         (ImageFacts("x86_64", units=("NetworkManager.service",),
                     links={"/etc/sysconfig/network-scripts/ifcfg-eth0": "ethernet"}), "keyfile"),
     ],
@@ -263,6 +263,59 @@ def test_a_network_that_nothing_would_set_up_is_refused_before_anything_is_writt
     assert network(evolve(wanted, host=Host())) == ()
     forced = evolve(BOOT_NIC, renderer=Renderer.NETWORKD)
     assert network(evolve(wanted, host=Host(network=forced)))
+
+
+RIVALS = ("NetworkManager.service", "systemd-networkd.service", "wicked.service", "networking.service")
+
+
+@pytest.mark.parametrize(
+    ("units", "said"),
+    [
+        (RIVALS[:2], "NetworkManager and systemd-networkd, and each"),
+        (RIVALS[1:3], "wicked and systemd-networkd, and each"),
+        (RIVALS, "NetworkManager and wicked and systemd-networkd, and each"),
+    ],
+)
+def test_two_services_are_refused_by_name_until_one_is_chosen(units: tuple[str, ...], said: str) -> None:
+    both = evolve(TARGET, facts=ImageFacts("x86_64", commands=("systemctl",), units=units))
+    for host in (Host(), Host(network=BOOT_NIC)):
+        with pytest.raises(
+            CannotPlan, match=f"^network of node07: the image starts {said} would set up the NICs"
+        ) as no:
+            network(evolve(both, host=host))
+        assert "systemctl disable systemd-networkd" in no.value.hint
+        assert "`renderer: networkd`" in no.value.hint
+    chosen = read({"renderer": "networkd"}, "x")
+    assert chosen == evolve(BOOT_NIC, renderer=Renderer.NETWORKD)
+    text = as_text(network(evolve(both, host=Host(network=chosen))))
+    assert "==== /etc/systemd/network/10-imaged-lan0.network 0644" in text
+    left = "==== /etc/NetworkManager/conf.d/90-imaged.conf 0644\n[keyfile]\nunmanaged-devices=mac:52:54:00:00:00:01\n"
+    assert (left in text) is (RIVALS[0] in units)
+
+
+@pytest.mark.processes
+@pytest.mark.skipif(not shutil.which("NetworkManager"), reason="needs NetworkManager")
+def test_networkmanager_reads_which_nics_are_not_its_own(tmp_path: Path) -> None:
+    facts = ImageFacts("x86_64", commands=("systemctl",), units=RIVALS[:2])
+    lay(network(evolve(TARGET, facts=facts, host=Host(network=read({"renderer": "networkd"}, "x")))), tmp_path)
+    argv = ("NetworkManager", f"--config-dir={tmp_path}/etc/NetworkManager/conf.d", "--print-config")
+    said = subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+    assert "unmanaged-devices=mac:52:54:00:00:00:01" in said.split("[keyfile]")[1]
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        ImageFacts("x86_64", units=("NetworkManager.service", "networking.service", "network.service")),
+        ImageFacts("x86_64", units=("networking.service", "systemd-networkd.service")),
+        evolve(FOOTPRINTS["netplan"], units=RIVALS[:2]),
+    ],
+    ids=["ifupdown and network-scripts were emptied", "so they were beside networkd", "netplan keeps them apart"],
+)
+def test_what_does_not_fight_is_no_fault(facts: ImageFacts) -> None:
+    steps = network(evolve(TARGET, facts=facts))
+    assert steps
+    assert not any(step.path.startswith("/etc/NetworkManager/conf.d") for step in steps if isinstance(step, WriteFile))
 
 
 def test_every_nic_that_is_not_there_is_named() -> None:

@@ -2,7 +2,7 @@
 
 from imaged.model.errors import CannotPlan
 from imaged.model.network import BOOT_NIC, Renderer
-from imaged.model.plan import Step
+from imaged.model.plan import Step, WriteFile
 from imaged.planning.fixups.network_ifcfg import ifcfg
 from imaged.planning.fixups.network_ifupdown import ifupdown
 from imaged.planning.fixups.network_keyfile import keyfiles
@@ -18,15 +18,21 @@ _MANAGER, _NETWORKD, _WICKED = "NetworkManager.service", "systemd-networkd.servi
 _SYSV, _IFUPDOWN = "network.service", ("networking.service", "networking")  # the last: OpenRC's
 _IFCFG_HOME = "/etc/sysconfig/network-scripts/"
 _RENAMES = "/usr/lib/udev/rename_device"
+# Those that take every NIC they find a configuration for, with the word by which a file names each. ifupdown and
+# network-scripts are not among them: all that they had to do is taken from them with the golden client's own.
+_RIVALS = {_MANAGER: Renderer.NETWORK_MANAGER, _WICKED: Renderer.WICKED, _NETWORKD: Renderer.NETWORKD}
+_LEFT_ALONE = "/etc/NetworkManager/conf.d/90-imaged.conf"
 
 
 def network(target: Target) -> tuple[Step, ...]:
     """What was said of this node, else DHCP on the NIC that it boots from. NICs that nobody named are left alone.
 
-    Raises CannotPlan when the machine lacks a NIC that was named, and when something was said of the network and
-    nothing in the image would set it up.
+    Raises CannotPlan when the machine lacks a NIC that was named, when something was said of the network and nothing in
+    the image would set it up, and when two services would.
     """
     wanted = target.host.network or BOOT_NIC
+    if wanted.renderer is None:
+        _refuse_rivals(target)
     renderer = wanted.renderer or renderer_of(target)
     if renderer is None:
         if target.host.network is None:
@@ -38,7 +44,35 @@ def network(target: Target) -> tuple[Step, ...]:
             hint="Enable one of them in the image, or say `renderer:` if it is there all the same.",
         )
     wired = wiring(wanted, target.node, target.inventory, target.site, target.dns, target.domain)
-    return (*_render(renderer, wired, target), *resolver(target, renderer, wired))
+    return (
+        *_render(renderer, wired, target),
+        *_left_alone(renderer, wired, target),
+        *resolver(target, renderer, wired),
+    )
+
+
+def _refuse_rivals(target: Target) -> None:
+    """netplan tells each of them which NICs are not its own."""
+    found = [unit for unit in _RIVALS if unit in target.facts.units]
+    if len(found) < 2 or renderer_of(target) is Renderer.NETPLAN:
+        return
+    names = [unit.removesuffix(".service") for unit in found]
+    words = " or ".join(f"`renderer: {_RIVALS[unit].value}`" for unit in found)
+    raise CannotPlan(
+        f"the image starts {' and '.join(names)}, and each would set up the NICs",
+        where=f"network of {target.node.name}",
+        hint=f"Disable all but one in the image (systemctl disable {names[-1]}), or say which shall do it: a file with "
+        f"{words} for imaged sethost --network.",
+    )
+
+
+def _left_alone(renderer: Renderer, wired: Wiring, target: Target) -> tuple[Step, ...]:
+    """NetworkManager asks for an address on every wire that it has no profile for (NetworkManager.conf(5), keyfile)."""
+    if _MANAGER not in target.facts.units or renderer in (Renderer.NETPLAN, Renderer.NETWORK_MANAGER, Renderer.IFCFG):
+        return ()
+    names = ";".join(f"mac:{link.mac}" if link.mac else f"interface-name:{link.name}" for link in wired.links)
+    text = f"[keyfile]\nunmanaged-devices={names}\n"
+    return (WriteFile(_LEFT_ALONE, text, reason="another service sets these up"),)
 
 
 def renderer_of(target: Target) -> Renderer | None:
