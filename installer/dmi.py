@@ -27,6 +27,14 @@ def firmware(sys: Path = Path("/sys")) -> Firmware:
     return Firmware.UEFI if (sys / "firmware/efi").is_dir() else Firmware.BIOS
 
 
+def efi_bits(sys: Path = Path("/sys")) -> int:
+    """32 or 64, of the firmware; a kernel that was not started by UEFI says nothing of it.
+
+    (Documentation/ABI/testing/sysfs-firmware-efi.)
+    """
+    return 32 if _read(sys / "firmware/efi/fw_platform_size") == "32" else 64
+
+
 def secure_boot(sys: Path = Path("/sys")) -> bool:
     """The variable's last byte; efivarfs puts four bytes of attributes before it."""
     try:

@@ -37,6 +37,7 @@ def take(boot_mac: Mac | None) -> Inventory:
         smbios=dmi.smbios(),
         boot_mac=boot_mac,
         tpm2=dmi.tpm2(),
+        efi_bits=dmi.efi_bits(),
     )
 
 

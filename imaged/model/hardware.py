@@ -85,7 +85,10 @@ class Smbios:
 
 @frozen
 class Inventory:
-    """Everything a plan may depend on. ``memory`` in bytes; ``arch`` as ``uname -m`` says it."""
+    """Everything a plan may depend on. ``memory`` in bytes; ``arch`` as ``uname -m`` says it.
+
+    ``efi_bits``: how wide the words of the UEFI firmware are, whatever the processor's. Some Atoms have 32.
+    """
 
     arch: str
     firmware: Firmware
@@ -100,6 +103,7 @@ class Inventory:
     arrays: tuple[FoundArray, ...] = ()
     groups: tuple[FoundGroup, ...] = ()
     tpm2: bool = False
+    efi_bits: int = 64
 
 
 def partition_path(disk: str, number: int) -> str:

@@ -175,6 +175,11 @@ def _arch_faults(facts: ImageFacts, inventory: Inventory) -> Iterator[str]:
 def _firmware_faults(layout: Layout, inventory: Inventory) -> Iterator[str]:
     wanted = layout.boot.firmware
     if inventory.firmware is Firmware.UEFI:
+        if inventory.efi_bits == 32:
+            yield (
+                "the machine's UEFI firmware is of 32 bits and starts only boot loaders of 32 bits, which installs do "
+                "not make; if its setup has BIOS or legacy boot, choose that"
+            )
         if wanted is BootFirmware.BIOS:
             yield "boot.firmware is bios, but the machine started by UEFI"
         elif not starts_by_uefi(layout.disks):

@@ -394,6 +394,7 @@ _UEFI_ONLY = read(_plain(partitions=[_ESP, _plain()["disks"][0]["partitions"][1]
         (_BIOS_ONLY, evolve(_IMAGE, grub_platforms=("i386-pc",)), evolve(_MACHINE, firmware=Firmware.BIOS)),
         (_BIOS_ONLY, evolve(_IMAGE, arch="i386"), evolve(_MACHINE, firmware=Firmware.BIOS)),
         (_UEFI_ONLY, evolve(_IMAGE, grub_signed=True), evolve(_MACHINE, secure_boot=True)),
+        (_BOTH, _IMAGE, evolve(_MACHINE, firmware=Firmware.BIOS, efi_bits=32)),
         (_UEFI_ONLY, evolve(_IMAGE, arch="arm64", grub_platforms=("arm64-efi",)), evolve(_MACHINE, arch="aarch64")),
     ],
 )
@@ -418,6 +419,7 @@ def test_what_fits(layout: Layout, image: ImageFacts, machine: Inventory) -> Non
         (_BOTH, evolve(_IMAGE, arch=""), _MACHINE, "the image is for an unknown processor"),
         (_BOTH, evolve(_IMAGE, arch="riscv64"), evolve(_MACHINE, arch="riscv64"), "no GRUB is known for uefi on"),
         (_BOTH, _IMAGE, evolve(_MACHINE, secure_boot=True), "Secure Boot is on and the image has no signed"),
+        (_BOTH, _IMAGE, evolve(_MACHINE, efi_bits=32), "firmware is of 32 bits and starts only boot loaders of 32"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit(layout: Layout, image: ImageFacts, machine: Inventory, fault: str) -> None:
