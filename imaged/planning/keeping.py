@@ -13,6 +13,7 @@ from imaged.model.layout import DiskSpec, Layout, Partition, Wipe
 from imaged.model.stack import Array, Content, Preserve, VolumeGroup
 
 _LUKS = "crypto_LUKS"
+_ARRAYS = "/dev/md/"
 
 
 def kept_partition(wanted: Partition, disk: Disk) -> FoundPartition | None:
@@ -113,6 +114,11 @@ def _torn(layout: Layout, inventory: Inventory, gone: set[str]) -> Iterator[str]
     for group in inventory.groups:
         if group.name in groups and gone & set(group.devices):
             yield f"{group.name} is preserved, and {_listed(gone, group.devices)} would be wiped"
+        below = [
+            each for each in group.devices if each.startswith(_ARRAYS) and each.removeprefix(_ARRAYS) not in arrays
+        ]
+        if group.name in groups and below:  # nobody would start it, and the group would not be found
+            yield f"{group.name} is preserved, and {', '.join(below)} that it lies on is not"
     for array in inventory.arrays:
         if array.name in arrays and gone & set(array.devices):
             yield f"the array {array.name} is preserved, and a disk of it would be wiped"

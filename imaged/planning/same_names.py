@@ -16,7 +16,8 @@ def refuse_same_names(layout: Layout, inventory: Inventory, lost: Lost) -> None:
 
     Raises CannotPlan naming each group and where it stays.
     """
-    stays = _partitions_and_disks(inventory) - {path for disk, keeps in lost for path in _gone(disk, keeps)}
+    gone = {path for disk, keeps in lost for path in _gone(disk, keeps)}
+    stays = (_partitions_and_disks(inventory) - gone) | _arrays(inventory, gone)
     faults = [fault for group in layout.lvm for fault in _faults(group, inventory.groups, stays)]
     if faults:
         hint = "Give the layout's group another name, preserve the one that is there, or let its disk be wiped."
@@ -36,10 +37,15 @@ def _faults(wanted: VolumeGroup, found: Sequence[FoundGroup], stays: set[str]) -
 
 
 def _partitions_and_disks(inventory: Inventory) -> set[str]:
-    """Groups on arrays and encrypted devices go with these; their paths say nothing of the disks."""
+    """Groups on encrypted devices are seen only where these are open, which they are not before an install."""
     return {disk.path for disk in inventory.disks} | {
         partition_path(disk.path, each.number) for disk in inventory.disks for each in disk.partitions
     }
+
+
+def _arrays(inventory: Inventory, gone: set[str]) -> set[str]:
+    """Arrays that lose no member; the others go, with what stands on them."""
+    return {f"/dev/md/{each.name}" for each in inventory.arrays if not gone & set(each.devices)}
 
 
 def _gone(disk: Disk, keeps: tuple[int, ...]) -> Iterator[str]:
