@@ -11,14 +11,14 @@ from imaged.model.codec import decode
 from imaged.model.errors import BadInput, CannotPlan
 from imaged.model.hardware import Firmware, Inventory
 from imaged.model.image import ImageFacts
-from imaged.model.layout import Boot, BootFirmware, DiskSpec, Esp, Layout, Match, Partition
+from imaged.model.layout import Boot, BootFirmware, DiskSpec, Esp, Layout, Match, Partition, Role
 from imaged.model.stack import Array, Crypt, OtherMount, SwapFile, ThinPool, Volume, VolumeGroup
 from imaged.planning import layout_spellings as spelled
 from imaged.planning.arch import machine_arch
 from imaged.planning.layout_draft import DiskDraft, Draft, GroupDraft
 from imaged.planning.layout_faults import faults_of
 from imaged.planning.layout_rules import starts_by_bios, starts_by_uefi
-from imaged.planning.platforms import is_signed, platforms
+from imaged.planning.platforms import is_signed, platforms, unified
 
 VERSION = 1
 _LISTS = ("disks", "raid", "luks", "lvm", "swap", "mounts")
@@ -161,6 +161,7 @@ def check(layout: Layout, facts: ImageFacts, inventory: Inventory) -> None:
         *_arch_faults(facts, inventory),
         *_firmware_faults(layout, inventory),
         *_image_faults(facts, inventory),
+        *_unified_faults(layout, facts, inventory),
     ]
     if faults:
         raise CannotPlan("\n  ".join(faults), where=f"layout {layout.name}")
@@ -190,6 +191,17 @@ def _firmware_faults(layout: Layout, inventory: Inventory) -> Iterator[str]:
         yield "the machine starts by BIOS and the layout has no partition of role bios_grub (GPT needs one)"
 
 
+def _unified_faults(layout: Layout, facts: ImageFacts, inventory: Inventory) -> Iterator[str]:
+    """What makes the image's kernels puts them where its configuration says: firmware must find them there."""
+    esps = (each.mount for disk in layout.disks for each in disk.partitions if each.role is Role.ESP and each.mount)
+    mount = layout.esp.mount if layout.esp else next(esps, "")
+    if inventory.firmware is Firmware.UEFI and mount:
+        for path in unified(facts):
+            if not path.startswith(f"{mount}/EFI/Linux/"):
+                where = path.partition("/EFI/Linux/")[0]
+                yield f"the image makes its kernel at {path}: the layout must mount the ESP at {where}, not at {mount}"
+
+
 def _image_faults(facts: ImageFacts, inventory: Inventory) -> Iterator[str]:
     if not facts.kernels:
         yield "the image has no kernel"
@@ -198,6 +210,9 @@ def _image_faults(facts: ImageFacts, inventory: Inventory) -> Iterator[str]:
         yield f"no GRUB is known for {inventory.firmware.value} on {machine_arch(facts.arch) or 'an unknown processor'}"
     elif platform not in platforms(facts):
         has = f"it has {', '.join(platforms(facts))}" if platforms(facts) else "it has none"
-        yield f"the image has no GRUB for {platform} ({has}; Debian's package is {package})"
+        esp = ""
+        if inventory.firmware is Firmware.UEFI and "/boot/efi" in facts.files:
+            esp = "; Red Hat's family has it on the EFI system partition: was that mounted when the image was captured?"
+        yield f"the image has no GRUB for {platform} ({has}; Debian's package is {package}){esp}"
     elif inventory.firmware is Firmware.UEFI and inventory.secure_boot and not is_signed(facts):
         yield "Secure Boot is on and the image has no signed boot loader (shim-signed and GRUB's signed package)"

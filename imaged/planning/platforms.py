@@ -1,5 +1,7 @@
 """What firmware an image can start under, by the boot loaders in it: GRUB, ready files, systemd-boot. Pure."""
 
+import re
+
 from attrs import frozen
 
 from imaged.model.image import ImageFacts
@@ -24,6 +26,7 @@ EFI = {
 ESPS = ("/boot/efi", "/efi", "/boot")  # where images mount their EFI system partition
 SYSTEMD_BOOT = "/usr/lib/systemd/boot/efi/systemd-boot{0}.efi"
 _SUSE = "/usr/share/efi/{0}"
+_PRESET = re.compile(r"(?m)^\s*(PRESETS|\w+_uki)=(\([^)]*\)|\S+)")
 
 
 @frozen
@@ -39,6 +42,19 @@ class Chain:
     vendor: str
     first: str
     others: tuple[str, ...] = ()
+
+
+def unified(facts: ImageFacts) -> tuple[str, ...]:
+    """Kernels that are UEFI programs with initramfs and command line in them (UAPI.5): where mkinitcpio's presets make
+    them, else where they lie."""
+    made: list[str] = []
+    for path, text in sorted(facts.texts.items()):
+        if path.startswith("/etc/mkinitcpio.d/"):
+            said = dict(_PRESET.findall(text))
+            names = said.get("PRESETS", "").strip("()").replace('"', " ").replace("'", " ").split()
+            made += [said[f"{name}_uki"].strip("\"'") for name in names if said.get(f"{name}_uki")]
+    lying = (path for path in facts.files if "/EFI/Linux/" in path and path.endswith(".efi"))
+    return tuple(dict.fromkeys(made or lying))
 
 
 def efis(facts: ImageFacts) -> tuple[Efi, ...]:

@@ -55,7 +55,7 @@ TEXTS = (
 )  # fmt: skip
 TEXT_PATTERNS = (
     "/boot/loader/entries/*.conf", "/boot/efi/loader/entries/*.conf", "/efi/loader/entries/*.conf",
-    "/etc/default/grub.d/*.cfg",
+    "/etc/cmdline.d/*.conf", "/etc/default/grub.d/*.cfg", "/etc/mkinitcpio.d/*.preset",
 )  # fmt: skip
 
 _PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")

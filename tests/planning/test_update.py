@@ -44,7 +44,7 @@ def test_each_fixup_of_an_install_is_run_again_or_left_out_on_purpose() -> None:
     again = {fixup.__name__ for fixup in UPDATE_FIXUPS}
     once = {
         "quarantine", "golden_network", "cloud_state", "restore_identity", "node_secret", "merge_bases", "multipath",
-        "crash_dump", "mount_points",
+        "crash_dump", "mount_points", "golden_kernels",
     }  # fmt: skip
     assert {fixup.__name__ for fixup in FIXUPS} - again == once
     assert [fixup for fixup in FIXUPS if fixup in UPDATE_FIXUPS] == [f for f in UPDATE_FIXUPS if f in FIXUPS], "order"

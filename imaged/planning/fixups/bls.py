@@ -11,6 +11,7 @@ from imaged.planning.fixups.systemd_boot import kernels_on_esp
 from imaged.planning.fixups.target import Target
 from imaged.planning.fixups.tool import initrd_of
 from imaged.planning.fixups.words import whole
+from imaged.planning.platforms import unified
 
 _MACHINE_ID = re.compile(r"[0-9a-f]{32}")
 _TOKEN = "/etc/kernel/entry-token"
@@ -58,7 +59,7 @@ def _reads_entries(target: Target) -> bool:
 
 
 def _names_kernels_in_boot(target: Target) -> bool:
-    return loader(target.facts) is Loader.GRUB2 or kernels_on_esp(target)
+    return loader(target.facts) is Loader.GRUB2 or (kernels_on_esp(target) and not unified(target.facts))
 
 
 def _directory(target: Target) -> str:

@@ -9,10 +9,13 @@ from imaged.model.plan import RunInTarget, Step, WriteFile
 from imaged.planning.fixups.boot import grub_terminal
 from imaged.planning.fixups.loader import Loader, loader
 from imaged.planning.fixups.target import Target
-from imaged.planning.fixups.words import console, devices, kept, split, whole
+from imaged.planning.fixups.tool import Tool, tool
+from imaged.planning.fixups.words import console, devices, kept, root, split, whole
 
 _GRUB = "/etc/default/grub"
 _CMDLINE = "/etc/kernel/cmdline"
+_CMDLINE_D = "/etc/cmdline.d/"
+_CMDLINE_D_OWN = f"{_CMDLINE_D}zz-imaged.conf"
 _SYSCONFIG = "/etc/sysconfig/bootloader"
 _GRUBENV = "/boot/grub2/grubenv"
 _VARIABLE = re.compile(r"""\s*(GRUB_CMDLINE_LINUX\w*)=(["']?)(.*)\2\s*$""")
@@ -41,6 +44,20 @@ def kernel_cmdline(target: Target) -> tuple[Step, ...]:
         return ()
     text = facts.texts.get(_CMDLINE) or _said_by_grub(target)
     return (WriteFile(_CMDLINE, whole(text, target) + "\n", reason="for kernels that come later"),)
+
+
+def cmdline_d(target: Target) -> tuple[Step, ...]:
+    """/etc/cmdline.d, where mkinitcpio(8) finds the words of unified kernels, and dracut.cmdline(7) more of them."""
+    golden = {path: text for path, text in target.facts.texts.items() if path.startswith(_CMDLINE_D)}
+    steps: list[Step] = []
+    for path, text in sorted(golden.items()):
+        lines = [each if each.lstrip().startswith("#") else " ".join(kept(each, target)) for each in text.splitlines()]
+        if lines != text.splitlines() and path != _CMDLINE_D_OWN:
+            steps.append(WriteFile(path, "\n".join(lines) + "\n", reason="the golden client's disks out of it"))
+    if golden and tool(target.facts) is Tool.MKINITCPIO:
+        words = " ".join((*root(target), *devices(target), *console(target)))
+        steps.append(WriteFile(_CMDLINE_D_OWN, f"{words}\n", reason="the node's own disks"))
+    return tuple(steps)
 
 
 def kernelopts(target: Target) -> tuple[Step, ...]:

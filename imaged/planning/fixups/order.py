@@ -12,7 +12,7 @@ from imaged.planning.fixups.bls import boot_entries_files
 from imaged.planning.fixups.boot import kernel_command_line, remember_install_disk
 from imaged.planning.fixups.boot_entries import boot_entries
 from imaged.planning.fixups.cloud import cloud_init, cloud_state
-from imaged.planning.fixups.command_line import default_grub, kernel_cmdline, kernelopts, loader_type
+from imaged.planning.fixups.command_line import cmdline_d, default_grub, kernel_cmdline, kernelopts, loader_type
 from imaged.planning.fixups.console import console_getty
 from imaged.planning.fixups.extlinux import extlinux_conf
 from imaged.planning.fixups.first_boot import report_up
@@ -36,6 +36,7 @@ from imaged.planning.fixups.selinux import selinux_labels
 from imaged.planning.fixups.stack import crypttab, lvm_devices, mdadm_conf
 from imaged.planning.fixups.storage import fstab, mount_points, resume
 from imaged.planning.fixups.storage_names import storage_names
+from imaged.planning.fixups.systemd_boot import golden_kernels
 from imaged.planning.fixups.target import Target
 
 Fixup = Callable[[Target], tuple[Step, ...]]
@@ -45,6 +46,7 @@ COMMAND_LINE: tuple[Fixup, ...] = (
     default_grub,
     kernel_command_line,
     kernel_cmdline,
+    cmdline_d,
     kernelopts,
     loader_type,
     extlinux_conf,
@@ -55,6 +57,7 @@ COMMAND_LINE: tuple[Fixup, ...] = (
 FIXUPS: tuple[Fixup, ...] = (
     merge_bases,
     quarantine,
+    golden_kernels,
     golden_network,
     machine_identity,
     storage_names,
@@ -81,8 +84,8 @@ FIXUPS: tuple[Fixup, ...] = (
 )
 
 # What an update runs again. Left out: the copies of users (the node renews them when it has merged), what the node
-# has legitimately made since (most of the quarantine), mount points (a look at one of a server that is gone hangs), and
-# the secret (the server knows only its hash).
+# has legitimately made since (most of the quarantine, unified kernels), mount points (a look at one of a server that is
+# gone hangs), and the secret (the server knows only its hash).
 UPDATE_FIXUPS: tuple[Fixup, ...] = (
     quarantine_again,
     machine_identity,

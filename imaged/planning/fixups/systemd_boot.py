@@ -3,6 +3,7 @@
 from imaged.model.plan import RemovePath, RunInTarget, Step
 from imaged.planning.fixups.target import Target
 from imaged.planning.fixups.tool import Tool, initrd_of, tool
+from imaged.planning.platforms import unified
 
 
 def systemd_boot(target: Target) -> tuple[Step, ...]:
@@ -16,6 +17,16 @@ def systemd_boot(target: Target) -> tuple[Step, ...]:
     return (seed, RunInTarget(install, reason="boot loader for UEFI"), *_kernels(target))
 
 
+def golden_kernels(target: Target) -> tuple[Step, ...]:
+    """Unified kernels of the image say which root they start: the golden client's. The node's own are made anew, by
+    what made those; one that nobody can make again stays."""
+    facts, esp = target.facts, target.system.esp
+    again = tool(facts) is Tool.MKINITCPIO or "kernel-install" in facts.commands
+    if esp is None or not again or not any("/EFI/Linux/" in path for path in facts.files):
+        return ()
+    return (RemovePath(f"{esp.mount}/EFI/Linux/*.efi", "unified kernels for the golden client's root"),)
+
+
 def kernels_on_esp(target: Target) -> bool:
     """Whether /boot itself is a filesystem that firmware reads: entries then name the kernels where they lie."""
     holder = target.system.at("/boot")
@@ -24,10 +35,9 @@ def kernels_on_esp(target: Target) -> bool:
 
 def _kernels(target: Target) -> tuple[Step, ...]:
     facts = target.facts
-    unified = any("/EFI/Linux/" in path for path in facts.files)
-    if (kernels_on_esp(target) and not unified) or "kernel-install" not in facts.commands:
+    if (kernels_on_esp(target) and not unified(facts)) or "kernel-install" not in facts.commands:
         return ()
-    if unified and tool(facts) is Tool.MKINITCPIO:
+    if unified(facts) and tool(facts) is Tool.MKINITCPIO:
         return ()  # mkinitcpio's presets have made them, with the node's command line in them
     return tuple(
         RunInTarget(
