@@ -37,7 +37,7 @@ RUNNING = (
     "boot/efi", "etc/resolv.conf", "etc/.resolv.conf.systemd-resolved.bak", "etc/.pwd.lock", "var/log/*",
     "var/lib/systemd/*", "var/lib/private", "var/lib/private/*", "var/cache/*", "var/tmp/*", "var/lib/imaged",
     "var/lib/imaged/*", "root/*", "tmp/*", "run/*", "usr/lib/imaged", "usr/lib/imaged/*", "usr/sbin/imaged",
-    "usr/lib/systemd/system/imaged-*", "usr/share/imaged*",
+    "usr/lib/systemd/system/imaged-*", "usr/share/imaged*", "var/lib/dbus/machine-id",  # tmpfiles.d/dbus.conf
 )  # fmt: skip
 
 
