@@ -8,12 +8,13 @@ import stat
 from collections import deque
 from contextlib import suppress
 from fnmatch import fnmatchcase
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from imaged.model.errors import BadInput, ImagedError
 from imaged.model.plan import CheckFile, KeepSecret, MakeLink, RemovePath, WriteFile
 
 _LINKS = 40  # path_resolution(7)
+_FLEETING = frozenset(("dev", "proc", "run", "sys", "tmp"))  # nothing there outlasts a boot
 _GLOB = frozenset("*?[")
 
 
@@ -44,14 +45,27 @@ def inside(root: Path, path: str, *, follow: bool = True) -> Path:
     return root.joinpath(*place)
 
 
+def lasting(root: Path, path: str) -> Path:
+    """Where a file of the node goes. A link in its place is followed, for an image may keep its own elsewhere; but not
+    one that leads in a circle or to where nothing outlasts a boot: the file takes its place. Raises as ``inside``."""
+    try:
+        found = inside(root, path)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        return inside(root, path, follow=False)
+    fleeting = found.relative_to(root).parts[:1]
+    return inside(root, path, follow=False) if _FLEETING.intersection(fleeting) else found
+
+
 def write_file(step: WriteFile, root: Path) -> None:
-    """Write or replace the file. A link in its place is followed: an image may keep its own elsewhere."""
-    replace(inside(root, step.path), step.content.encode(), int(step.mode, 8))
+    """Write or replace the file."""
+    replace(lasting(root, step.path), step.content.encode(), int(step.mode, 8))
 
 
 def keep_secret(step: KeepSecret, root: Path, secret: str) -> None:
     """Leave the secret by which the node proves itself, for root's eyes."""
-    replace(inside(root, step.path), f"{secret}\n".encode(), 0o600)
+    replace(lasting(root, step.path), f"{secret}\n".encode(), 0o600)
 
 
 def remove_path(step: RemovePath, root: Path) -> None:
@@ -65,9 +79,16 @@ def remove_path(step: RemovePath, root: Path) -> None:
 
 
 def make_link(step: MakeLink, root: Path) -> None:
-    """Put the link there atomically. A directory in its place must be empty."""
+    """Put the link there atomically. A directory in its place must be empty.
+
+    Where the target is a link to this very file, the two change roles: else both would lead in a circle.
+    """
     path = inside(root, step.path, follow=False)
     make_directories(path.parent)
+    target = str(PurePosixPath(step.path).parent / step.target)
+    end = inside(root, target, follow=False)
+    if end.is_symlink() and path.is_file() and not path.is_symlink() and inside(root, target) == path:
+        replace(end, path.read_bytes(), stat.S_IMODE(path.stat().st_mode))
     if path.is_dir() and not path.is_symlink():
         path.rmdir()
     temporary = path.with_name(f".imaged-{secrets.token_hex(8)}")

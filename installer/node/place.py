@@ -9,6 +9,7 @@ from typing import Dict, Iterator, List, Optional, Tuple
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LINKS = 40  # path_resolution(7)
 _EXCHANGE = 2  # RENAME_EXCHANGE of renameat2(2)
+_FLEETING = ("dev", "proc", "run", "sys", "tmp")  # nothing there outlasts a boot
 
 
 class Place:
@@ -161,6 +162,19 @@ def inside(root: str, path: str, follow: bool = True) -> str:
         else:
             place.append(part)
     return os.path.join(root, *place) if place else root
+
+
+def lasting(root: str, path: str) -> str:
+    """Where a file of the node goes. A link in its place is followed, but not one that leads in a circle or to where
+    nothing outlasts a boot: the file takes its place."""
+    try:
+        found = inside(root, path)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        return inside(root, path, follow=False)
+    fleeting = os.path.relpath(found, root).split(os.sep)[0] in _FLEETING
+    return inside(root, path, follow=False) if fleeting else found
 
 
 def _parts(path: str) -> List[str]:

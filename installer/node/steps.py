@@ -3,6 +3,7 @@
 The steps are those of ``imaged.model.plan``, read as plain JSON: ``{"step": "WriteFile", ...}``.
 """
 
+import errno
 import glob
 import os
 import shutil
@@ -11,7 +12,7 @@ from typing import Any, Callable, Dict, Iterable, List, Sequence, Tuple
 
 from installer.node.errors import Failed
 from installer.node.patterns import matcher
-from installer.node.place import inside
+from installer.node.place import inside, lasting
 from installer.node.process import Say, run
 
 Step = Dict[str, Any]
@@ -43,11 +44,12 @@ def carry_out(step: Step, root: str, say: Say) -> bool:
     try:
         return do(step, root, say)
     except OSError as error:
-        raise Failed(error.strerror or str(error), where=str(step.get("path", error.filename or ""))) from None
+        what = "something is mounted over it" if error.errno == errno.EBUSY else error.strerror or str(error)
+        raise Failed(what, where=str(step.get("path", error.filename or ""))) from None
 
 
 def _write_file(step: Step, root: str, say: Say) -> bool:
-    path = inside(root, step["path"])
+    path = lasting(root, step["path"])
     content, mode = step["content"].encode("utf-8", "surrogateescape"), int(step.get("mode") or "0644", 8)
     try:
         status = os.lstat(path)

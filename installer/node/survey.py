@@ -10,7 +10,7 @@ from installer.node.known import Known
 from installer.node.manifest import Entry
 from installer.node.mounts import Mounts
 from installer.node.patterns import chooser, matcher
-from installer.node.place import inside
+from installer.node.place import inside, lasting
 from installer.node.steps import matches, written
 
 # Our own files below the root, and where the next version of a file is put together.
@@ -133,7 +133,7 @@ def drifted_fixups(root: str, plan: Dict[str, Any]) -> Iterator[Difference]:
 
 def _unlike(step: Dict[str, Any], root: str) -> Set[str]:
     link = step["step"] == "MakeLink"
-    at = inside(root, step["path"], follow=not link)
+    at = inside(root, step["path"], follow=False) if link else lasting(root, step["path"])
     try:
         status = os.lstat(at)
     except (FileNotFoundError, NotADirectoryError):
