@@ -41,7 +41,8 @@ class ImageFacts:
 
 @frozen
 class Version:
-    """One sealed, immutable capture. ``bytes`` is the sum of file sizes (hard links once), ``created`` ISO 8601 UTC.
+    """One sealed, immutable capture. ``bytes`` is the sum of file sizes (hard links once, no holes); ``created`` is
+    ISO 8601 UTC.
 
     ``usage`` says how many of these bytes lie below a directory, for every directory of the first two levels (``/var``,
     ``/var/lib``); nothing for versions sealed before it was counted.

@@ -3,6 +3,7 @@
 hashlib lets go of the interpreter lock for blocks above 2047 bytes, so threads are enough for the hashing itself.
 """
 
+import errno
 import hashlib
 import os
 import stat
@@ -22,6 +23,7 @@ _BLOCK = 1 << 20
 _BATCH = 4 << 20  # bytes handed to a thread at once: small files in bundles, or their hand-over costs more than they do
 # XFS shows POSIX ACLs a second time, in the form that it has on the disk (fs/xfs/xfs_xattr.c, xfs_xattr_put_listent).
 _TWICE = frozenset({"trusted.SGI_ACL_FILE", "trusted.SGI_ACL_DEFAULT"})
+_SPARSE = 1 << 20  # bytes; what holes smaller files have is not worth a look
 _KINDS = {
     stat.S_IFREG: Kind.FILE, stat.S_IFDIR: Kind.DIRECTORY, stat.S_IFLNK: Kind.LINK, stat.S_IFCHR: Kind.CHARACTER,
     stat.S_IFBLK: Kind.BLOCK, stat.S_IFIFO: Kind.FIFO, stat.S_IFSOCK: Kind.SOCKET,
@@ -30,8 +32,8 @@ _KINDS = {
 
 @frozen
 class Sealed:
-    """The entries of a tree in the order of the manifest; ``bytes`` is the sum of file sizes, hard links once, and
-    ``usage`` how many of them lie below the directories of the first levels."""
+    """The entries of a tree in the order of the manifest; ``bytes`` is the sum of file sizes, hard links once and holes
+    left out, and ``usage`` how many of them lie below the directories of the first levels."""
 
     entries: tuple[Entry, ...]
     bytes: int
@@ -40,10 +42,12 @@ class Sealed:
 
 @frozen
 class _Found:
-    """``inode`` tells the hard links of one file from others; a tree is on one filesystem."""
+    """``inode`` tells the hard links of one file from others; a tree is on one filesystem. ``data`` are the bytes of a
+    file that are no hole: what it takes on a disk, as nodes write holes as holes."""
 
     entry: Entry
     inode: int
+    data: int
 
 
 def read_tree(root: Path, *, workers: int | None = None, on_hashed: Callable[[int], None] | None = None) -> Sealed:
@@ -72,7 +76,7 @@ def read_tree(root: Path, *, workers: int | None = None, on_hashed: Callable[[in
         except BaseException:
             ended.set()  # a Ctrl-C must not wait until the threads have read all of a large file
             raise
-    files = [found[index].entry for index in firsts.values()]
+    files = [evolve(found[index].entry, size=found[index].data) for index in firsts.values()]
     return Sealed(tuple(_finished(found, digests)), sum(each.size for each in files), below(files))
 
 
@@ -93,11 +97,30 @@ def _walk(base: bytes) -> Iterator[_Found]:
         status = os.lstat(path)
         if status.st_dev != device:
             raise Conflict("a filesystem is mounted inside the tree", where=os.fsdecode(path), hint="Unmount it first.")
-        yield _Found(describe(name, path, status), status.st_ino)
+        yield _Found(describe(name, path, status), status.st_ino, _data(path, status))
         if stat.S_ISDIR(status.st_mode):
             prefix = b"" if name == b"." else name + b"/"
             names = sorted(os.listdir(path), reverse=True)  # noqa: PTH208 - bytes, as no Path can be
             todo += [(prefix + name, path + b"/" + name) for name in names]
+
+
+def _data(path: bytes, status: os.stat_result) -> int:
+    """Blocks alone do not tell: a filesystem that compresses has few for many bytes, and for new files none at all."""
+    if status.st_size < _SPARSE or status.st_blocks * 512 >= status.st_size or not stat.S_ISREG(status.st_mode):
+        return status.st_size
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        at = found = 0
+        while at < status.st_size:
+            start = os.lseek(descriptor, at, os.SEEK_DATA)
+            at = min(os.lseek(descriptor, start, os.SEEK_HOLE), status.st_size)
+            found += at - start
+    except OSError as error:
+        if error.errno != errno.ENXIO:  # nothing but a hole is left
+            raise
+    finally:
+        os.close(descriptor)
+    return found
 
 
 def describe(name: bytes, path: bytes, status: os.stat_result) -> Entry:
