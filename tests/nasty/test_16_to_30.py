@@ -1,0 +1,471 @@
+"""The nasty cases 16 to 30: what breaks image installers on the second kind of machine, as a user would meet it."""
+
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from attrs import evolve
+
+from imaged.model.capture import GoldenFacts, Mounted
+from imaged.model.errors import Conflict
+from imaged.model.hardware import Bus, Disk, Firmware, Inventory, Nic
+from imaged.model.image import ImageFacts, Kernel, Version
+from imaged.model.names import ImageRef
+from imaged.model.net import Mac
+from imaged.model.node import Node
+from imaged.model.plan import MakeFilesystem, MakeGroup, RemovePath, RunInTarget, StartGroup, Step, SyncTree, WriteFile
+from imaged.model.size import GIB
+from imaged.model.stack import Filesystem
+from imaged.planning import capture
+from imaged.planning.excludes import DEFAULT, excludes
+from imaged.planning.fixups.identity import machine_identity
+from imaged.planning.fixups.order import FIXUPS, apply
+from imaged.planning.fixups.target import Target
+from imaged.planning.identity import machine_id
+from imaged.planning.install import Site, plan_with_system
+from imaged.planning.layout import read as read_layout
+from imaged.planning.rsync_filter import takes
+from imaged.store import facts as facts_of_tree
+from imaged.store import layouts
+from imaged.store.images import Images
+from imaged.store.manifest import format_manifest, parse_manifest
+from imaged.store.seal import read_tree
+from imaged.store.tree import Tree
+from installer import filesystems, groups, transfer, tree
+from installer.node import steps as node_steps
+from installer.node.errors import Failed
+from installer.process import Processes
+
+SITE = UUID("6f1d0d5e-8f2c-4d0e-9d57-8f5d3f0d1a11")
+MAC = Mac.parse("52:54:00:00:00:01")
+NODE = Node("node07", (MAC,), ImageRef.parse("compute"))
+MACHINE = Inventory(
+    "x86_64", Firmware.UEFI, 2 * GIB, 2, (Disk("/dev/nvme0n1", 32 * GIB, bus=Bus.NVME, by_path="pci-nvme-1"),),
+    (Nic("enp3s0", MAC, by_path="pci-0000:03:00.0"),), boot_mac=MAC,
+)  # fmt: skip
+FACTS = ImageFacts(
+    arch="x86_64",
+    kernels=(Kernel("6.1.0-1-amd64", "/boot/vmlinuz-6.1.0-1-amd64", "/boot/initrd.img-6.1.0-1-amd64"),),
+    grub_platforms=("i386-pc", "x86_64-efi"),
+    commands=("grub-install", "update-grub", "update-initramfs"),
+    initramfs_generic=True,
+)
+LONG_AGO = 1_700_000_000 * 10**9
+ELF = b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00\x3e\x00" + bytes(44)
+
+
+def run(argv: tuple[str, ...] | list[str], **more) -> subprocess.CompletedProcess:
+    return subprocess.run(argv, capture_output=True, text=True, check=True, **more)
+
+
+def version(facts: ImageFacts = FACTS, bytes_: int = GIB) -> Version:
+    return Version("compute", 1, "2026-01-01T00:00:00Z", "", bytes_, 1000, "0" * 64, facts)
+
+
+def planned(facts: ImageFacts = FACTS, machine: Inventory = MACHINE, layout: str = "one-disk", bytes_: int = GIB):
+    """The plan of an install with a layout that we ship, and the disks that it makes."""
+    wanted = read_layout(layouts.find(Path("/nowhere"), layout), layout)
+    return plan_with_system(NODE, version(facts, bytes_), wanted, machine, Site(SITE, "http://10.0.0.1:8080"))
+
+
+def target(facts: ImageFacts, machine: Inventory = MACHINE) -> Target:
+    return Target(NODE, facts, machine, SITE, "http://10.0.0.1:8080", planned(machine=machine)[1])
+
+
+def of(kind: type, steps) -> list:
+    return [each for each in steps if isinstance(each, kind)]
+
+
+def every_step(plan) -> list[Step]:
+    return [step for phase in plan.phases for step in phase.steps]
+
+
+def lay(root: Path, files: dict[str, str | bytes]) -> Path:
+    """Files of a tree, with all directories on the way."""
+    for path, content in files.items():
+        at = root / path.lstrip("/")
+        at.parent.mkdir(parents=True, exist_ok=True)
+        at.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return root
+
+
+def carry_out(steps, root: Path, programs: tuple[str, ...] = ()) -> None:
+    """The agent's own code on a real tree; of programs those named, on the file that they name last."""
+    for step in steps:
+        match step:
+            case WriteFile():
+                tree.write_file(step, root)
+            case RemovePath():
+                tree.remove_path(step, root)
+            case RunInTarget(argv=(program, *words)) if program in programs:
+                run((program, *words[:-1], str(tree.inside(root, words[-1]))))
+
+
+@contextmanager
+def mounted(kind: str, at: Path, *options: str) -> Iterator[None]:
+    at.mkdir(parents=True, exist_ok=True)
+    run(("mount", "-t", kind, *options, kind if kind in ("ramfs", "tmpfs") else "none", str(at)))
+    try:
+        yield
+    finally:
+        run(("umount", str(at)))
+
+
+@contextmanager
+def loop(file: Path, size: int) -> Iterator[str]:
+    with open(file, "wb") as image:
+        image.truncate(size)
+    device = run(("losetup", "--find", "--show", str(file))).stdout.strip()
+    try:
+        yield device
+    finally:
+        run(("losetup", "--detach", device))
+
+
+def processes() -> Processes:
+    return Processes(lambda _: None)
+
+
+# --- 16 ------------------------------------------------------------------------------------------------------------
+
+LVM_CONF = 'global {\n\tsystem_id_source = "machineid"\n}\ndevices {\n\tuse_devicesfile = 1\n}\n'
+
+
+def test_case_16_no_list_of_the_golden_clients_disks_and_no_owner_hides_a_volume_group(tmp_path: Path) -> None:
+    """RHEL 9 sees only the disks that /etc/lvm/devices lists, and an image may say that groups belong to one host: on
+    the node neither may hide the groups that the install made."""
+    root = lay(tmp_path, {
+        "etc/lvm/lvm.conf": LVM_CONF, "usr/sbin/lvm": ELF, "etc/lvm/devices/system.devices": "IDTYPE=sys_wwid",
+        "etc/lvm/devices/backup/system.devices-1": "IDTYPE=sys_wwid",
+        "etc/lvm/lvmlocal.conf": 'local {\n\tsystem_id = "golden"\n\thost_tags = 1\n}\n',
+    })  # fmt: skip
+    made = target(facts_of_tree.read(Tree(root)))
+    carry_out(apply(FIXUPS, evolve(made, system=evolve(made.system, groups=("vg0",)))), root, programs=("sed",))
+    assert list((root / "etc/lvm/devices").iterdir()) == []
+    local = (root / "etc/lvm/lvmlocal.conf").read_text().splitlines()
+    assert [line.strip() for line in local if not line.strip().startswith("#")] == ["local {", "host_tags = 1", "}"]
+    assert (root / "etc/lvm/lvm.conf").read_text() == LVM_CONF, "the image's own settings stay"
+
+
+@pytest.mark.skipif(not shutil.which("lvm"), reason="lvm2 is not installed")
+def test_case_16_lvm_itself_shows_the_group_under_the_images_settings(tmp_path: Path) -> None:
+    """A group of the installer's belongs to nobody; one that belonged to the node as it was before becomes such a
+    one when it is kept."""
+    before, after = (f'global{{system_id_source="lvmlocal"}} local{{system_id="{name}"}}' for name in "AB")
+    more = " devices{use_devicesfile=0} backup{backup=0 archive=0}"
+
+    def seen(config: str) -> list[str]:
+        said = run(("lvm", "vgs", "--config", config + more, "--noheadings", "-o", "vg_name")).stdout
+        return [name for name in said.split() if name == "imaged16"]
+
+    with loop(tmp_path / "disk", 64 << 20) as disk:
+        for argv in groups.create_group(MakeGroup("imaged16", (disk,), 4 << 20)):
+            run(argv)
+        assert seen(after) == ["imaged16"]
+        run(("lvm", "vgchange", "--config", before + more, "--yes", "--systemid", "A", "imaged16"))
+        assert (seen(before), seen(after)) == (["imaged16"], [])
+        uuid = run(("lvm", "vgs", "--foreign", "--noheadings", "-o", "vg_uuid", "imaged16")).stdout.strip()
+        try:
+            groups.start_group(StartGroup("imaged16", uuid), processes().run)
+            assert seen(after) == ["imaged16"]
+        finally:
+            run(groups.lvm("vgremove", "--yes", "--force", "imaged16"))
+
+
+# --- 17 ------------------------------------------------------------------------------------------------------------
+
+# Of e2fsprogs 1.46 (Debian 11, RHEL 8) and 1.47.2 (Debian 13).
+OLD_EXT4 = """\
+[defaults]
+base_features = sparse_super,large_file,filetype,resize_inode,dir_index,ext_attr
+[fs_types]
+ext4 = {
+features = has_journal,extent,huge_file,flex_bg,metadata_csum,64bit,dir_nlink,extra_isize
+inode_size = 256
+}
+"""
+NEW_EXT4 = OLD_EXT4.replace("extra_isize", "extra_isize,orphan_file,metadata_csum_seed")
+UUID_ = "11111111-1111-5111-8111-111111111111"
+
+
+@pytest.mark.parametrize(("config", "new"), [(OLD_EXT4, set()), (NEW_EXT4, {"orphan_file", "metadata_csum_seed"})])
+def test_case_17_ext4_has_the_features_of_the_image_not_of_the_ramdisk(
+    tmp_path: Path, config: str, new: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new ramdisk formats the root of an old image: its kernel, fsck and GRUB must know every feature."""
+    (tmp_path / "ramdisk.conf").write_text(NEW_EXT4)
+    monkeypatch.setenv("MKE2FS_CONFIG", str(tmp_path / "ramdisk.conf"))
+    root = lay(tmp_path / "image", {"etc/mke2fs.conf": config})
+    facts = evolve(FACTS, mke2fs_conf=facts_of_tree.read(Tree(root)).mke2fs_conf)
+    step = next(each for each in of(MakeFilesystem, every_step(planned(facts)[0])) if each.fs is Filesystem.EXT4)
+    disk = tmp_path / "disk"
+    with open(disk, "wb") as file:
+        file.truncate(64 << 20)
+    filesystems.make_filesystem(evolve(step, device=str(disk)), processes().run)
+    said = run(("dumpe2fs", "-h", str(disk))).stdout
+    features = next(line for line in said.splitlines() if line.startswith("Filesystem features"))
+    assert set(features.split()) & {"orphan_file", "metadata_csum_seed"} == new
+    assert step.uuid in said
+
+
+XFS = """\
+version: 1
+disks:
+- id: os
+  match: [{size: '>=8G', pick: smallest}]
+  partitions:
+  - {id: esp, role: esp, size: 512M, fs: vfat, mount: /boot/efi}
+  - {id: root, role: root, size: {min: 4G}, fs: xfs, mount: /, mkfs: [MKFS]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("kernel", "mkfs", "expected"),
+    [
+        ("4.18.0-553.el8_10.x86_64", "", {"BIGTIME": False, "INOBTCNT": False, "NREXT64": False}),
+        ("5.10.0-30-amd64", "", {"BIGTIME": False, "INOBTCNT": False, "NREXT64": False}),
+        ("6.1.0-30-amd64", "", {"BIGTIME": True, "INOBTCNT": True, "NREXT64": False}),
+        ("4.18.0-553.el8_10.x86_64", '"-m", "bigtime=1,reflink=0"', {"BIGTIME": True, "NREXT64": False}),
+        ("6.12.0-1-amd64", '"-i", "nrext64=1"', {"BIGTIME": True, "NREXT64": True}),
+    ],
+)
+def test_case_17_xfs_has_only_what_the_images_kernel_and_grub_read(
+    tmp_path: Path, kernel: str, mkfs: str, expected: dict[str, bool]
+) -> None:
+    """The same of XFS, which has no file that tells: bigtime and inobtcount are news to RHEL 8's and Debian 11's
+    kernels, nrext64 to every GRUB before 2.12. What the layout itself wants, it gets."""
+    (tmp_path / "xfs.yaml").write_text(XFS.replace("MKFS", mkfs))
+    facts = evolve(
+        FACTS, kernels=(evolve(FACTS.kernels[0], version="6.12.1"), evolve(FACTS.kernels[0], version=kernel))
+    )
+    layout = read_layout(layouts.find(tmp_path, "xfs"), "xfs")
+    plan, _ = plan_with_system(NODE, version(facts), layout, MACHINE, Site(SITE, "http://10.0.0.1:8080"))
+    step = next(each for each in of(MakeFilesystem, every_step(plan)) if each.fs is Filesystem.XFS)
+    disk = tmp_path / "disk"
+    with open(disk, "wb") as file:
+        file.truncate(512 << 20)
+    filesystems.make_filesystem(evolve(step, device=str(disk)), processes().run)
+    features = run(("xfs_db", "-r", "-c", "version", str(disk))).stdout.strip().split(",")
+    assert {name: name in features for name in expected} == expected
+
+
+# --- 18 ------------------------------------------------------------------------------------------------------------
+
+
+def test_case_18_a_store_that_would_lose_labels_is_refused_before_a_byte_is_moved(tmp_path: Path) -> None:
+    """SELinux is enforcing on the golden client, and the image server's filesystem keeps no extended attributes: every
+    label and capability would be lost. The capture says so when it begins."""
+    with mounted("ramfs", tmp_path / "images"):
+        images = Images(tmp_path / "images")
+        with pytest.raises(Conflict, match="file capabilities and security labels") as caught, images.working("rhel9"):
+            pytest.fail("it was begun")
+        assert "ext4, XFS or btrfs" in caught.value.hint and images.unfinished() == ()
+        assert [each.name for each in (tmp_path / "images/rhel9").glob(".keeps*")] == []
+    with Images(tmp_path / "kept").working("rhel9") as working:
+        assert working.tree.is_dir(), "the same where they are kept"
+
+
+def test_case_18_labels_are_in_the_manifest(tmp_path: Path) -> None:
+    """Where labels are kept they are sealed: what a disk or a copy loses of them later is drift."""
+    (tmp_path / "shadow").write_text("x")
+    label = b"system_u:object_r:shadow_t:s0\0"
+    os.setxattr(tmp_path / "shadow", "security.selinux", label)
+    text = "".join(format_manifest(read_tree(tmp_path).entries))
+    assert (
+        dict(next(each for each in parse_manifest(text) if each.path == "shadow").xattrs)["security.selinux"] == label
+    )
+
+
+# --- 19 ------------------------------------------------------------------------------------------------------------
+
+
+def furnish(root: Path) -> Path:
+    """Everything that a file may be or have."""
+    lay(root, {"bin/ping": "ping", "bin/su": "su", "srv/acl": "x", "usr/lib/farm/0": "farmed", "etc/resolv.conf": "#"})
+    for number in range(1, 300):
+        (root / f"usr/lib/farm/{number}").hardlink_to(root / "usr/lib/farm/0")
+    run(("setcap", "cap_net_raw+ep", str(root / "bin/ping")))
+    (root / "bin/su").chmod(0o4755)
+    run(("setfacl", "-m", "u:1234:rw,d:g:77:r", str(root / "srv")))
+    run(("setfacl", "-m", "u:1234:rw", str(root / "srv/acl")))
+    os.chown(root / "srv/acl", 2**32 - 2, 2**32 - 2)
+    raw = os.fsencode(root) + b"/srv/"
+    for name in (b"caf\xe9", b"\xff\xfe", b"new\nline", b"#;*[?]\\", b" lead", b"n" * 255):
+        with open(raw + name, "wb") as file:
+            file.write(name)
+    os.mkfifo(root / "srv/pipe")
+    os.mknod(root / "srv/zero", 0o20640, os.makedev(1, 5))
+    here = Path.cwd()
+    os.chdir(root / "srv")  # paths of sockets hold 107 bytes
+    try:
+        with socket.socket(socket.AF_UNIX) as door:
+            door.bind("socket")
+    finally:
+        os.chdir(here)
+    with open(root / "srv/sparse", "wb") as file:
+        file.truncate(8 << 20)
+        file.seek(4 << 20)
+        file.write(b"island")
+    for path in (*root.rglob("*"), root):
+        os.utime(path, ns=(LONG_AGO + 7, LONG_AGO + 7), follow_symlinks=False)
+    return root
+
+
+def sealed(root: Path) -> dict[str, object]:
+    """The entries of a tree, once written as a manifest and read again."""
+    return {each.path: each for each in parse_manifest("".join(format_manifest(read_tree(root).entries)))}
+
+
+def transferred(source: Path, to: Path) -> None:
+    """The agent's rsync, with its own options, from a tree here."""
+    to.mkdir()
+    argv = transfer.argv(SyncTree("compute@1", "/", 0, 0), to)
+    run(tuple(f"{source}/" if word == "rsync://imaged/image/" else word for word in argv))
+
+
+def test_case_19_a_node_gets_every_kind_of_file_as_it_was_sealed(tmp_path: Path) -> None:
+    """Capabilities, ACLs, set-user-id, owners up to 2^32 - 2, hard links by the hundred, names that are no UTF-8,
+    sockets, devices, holes: what the manifest says, the node has. The flag `immutable` is no part of an image: it would
+    lock the node's own files against its fixups."""
+    image = furnish(tmp_path / "image")
+    run(("chattr", "+i", str(image / "etc/resolv.conf")))
+    try:
+        transferred(image, tmp_path / "node")
+    finally:
+        run(("chattr", "-i", str(image / "etc/resolv.conf")))
+    expected = sealed(image)
+    assert sealed(tmp_path / "node") == expected
+    assert expected["srv/acl"].uid == 2**32 - 2 and expected["usr/lib/farm/7"].links == 300
+    assert (tmp_path / "node/srv/sparse").stat().st_blocks * 512 < 1 << 20
+    carry_out((WriteFile("/etc/resolv.conf", "nameserver 10.0.0.1\n"),), tmp_path / "node")
+
+
+def test_case_19_a_lastlog_of_a_terabyte_of_holes_takes_no_room(tmp_path: Path) -> None:
+    """A user of uid 2^32 - 2 who logged in once makes lastlog a file of a terabyte, nearly all of it a hole. A capture
+    leaves it out; where an image has such a file nevertheless, a plan does not ask for a disk of a terabyte."""
+    log = lay(tmp_path / "golden", {"var/log/lastlog": ""}) / "var/log/lastlog"
+    with open(log, "r+b") as file:
+        file.truncate(1 << 40)
+        file.seek(1 << 39)
+        file.write(b"x" * 4096)
+    rules = [f"--filter={each.rule}" for each in excludes(DEFAULT)]
+    run(["rsync", "-aHAXS", *rules, f"{tmp_path}/golden/", f"{tmp_path}/image/"])
+    assert [each.name for each in (tmp_path / "image/var/log").iterdir()] == []
+
+    log.unlink()
+    with open(log, "wb") as file:
+        file.truncate(1 << 25)
+        file.seek(1 << 24)
+        file.write(b"x" * 4096)
+    (tmp_path / "golden/var/log/plain").write_bytes(b"y" * 5000)
+    found = read_tree(tmp_path / "golden")
+    assert 9096 <= found.bytes < 1 << 20 and found.usage["/var/log"] == found.bytes
+    assert next(each for each in found.entries if each.path == "var/log/lastlog").size == 1 << 25
+    planned(bytes_=found.bytes)
+
+
+# --- 20 ------------------------------------------------------------------------------------------------------------
+
+LINKS = {
+    "etc/resolv.conf": "../run/systemd/resolve/stub-resolv.conf",
+    "etc/fstab": "/run/fstab",
+    "etc/hostname": "../../../../etc/hostname",
+    "etc/hosts": "/usr/share/hosts",
+    "etc/mailname": "/../../../../../../../etc/mailname",
+}
+
+
+@pytest.mark.parametrize("by", ["the installer", "an update"])
+def test_case_20_no_link_leads_a_fixup_out_of_the_tree_or_to_where_a_boot_forgets_it(tmp_path: Path, by: str) -> None:
+    """Links of the image in the place of files that fixups write: into /run, in a circle, and with so many `..` that
+    they would reach the ramdisk's own files. The node has its files where it looks for them; nothing else changed."""
+    root = lay(tmp_path / "mnt/ramdisk/target", {"run/keep": "", "usr/share/hosts": "golden"})
+    victims = lay(tmp_path, {"etc/hostname": "ramdisk", "etc/mailname": "ramdisk"})
+    for path, to in LINKS.items():
+        (root / path).parent.mkdir(exist_ok=True)
+        (root / path).symlink_to(to)
+    facts = facts_of_tree.read(Tree(root))
+    assert "ramdisk" not in repr(facts)
+    for path in LINKS:
+        if by == "the installer":
+            tree.write_file(WriteFile(f"/{path}", "node07"), root)
+        else:
+            node_steps.carry_out({"step": "WriteFile", "path": f"/{path}", "content": "node07"}, str(root), print)
+    assert [(victims / "etc" / name).read_text() for name in ("hostname", "mailname")] == ["ramdisk"] * 2
+    assert [path.name for path in (root / "run").iterdir()] == ["keep"]
+    own = {path: (root / path).is_symlink() for path in LINKS}
+    assert own == {path: path == "etc/hosts" for path in LINKS}, "an image may keep a file elsewhere, if that lasts"
+    assert all(tree.inside(root, f"/{path}").read_text() == "node07" for path in LINKS)
+    assert (root / "usr/share/hosts").read_text() == "node07"
+
+
+# --- 21 ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "links",
+    [
+        {},
+        {"var/lib/dbus/machine-id": "/etc/machine-id"},
+        {"etc/machine-id": "/var/lib/dbus/machine-id"},
+        {"etc/machine-id": "../run/machine-id"},
+    ],
+    ids=["two files", "as it should be", "the wrong way round", "made at each boot"],
+)
+def test_case_21_machine_id_and_dbus_id_are_one_file_whatever_they_were(tmp_path: Path, links: dict[str, str]) -> None:
+    """dbus's id is a file of its own with the golden client's number in it, or /etc/machine-id is the link; either may
+    be read-only. The node has one id, in /etc, and dbus links to it."""
+    root = tmp_path
+    for path in ("etc/machine-id", "var/lib/dbus/machine-id"):
+        (root / path).parent.mkdir(parents=True)
+        if path in links:
+            (root / path).symlink_to(links[path])
+        else:
+            (root / path).write_text("90" * 16 + "\n")
+            (root / path).chmod(0o444)
+    facts = evolve(FACTS, files=facts_of_tree.read(Tree(root)).files)
+    for step in machine_identity(target(facts)):
+        tree.write_file(step, root) if isinstance(step, WriteFile) else tree.make_link(step, root)
+    assert not (root / "etc/machine-id").is_symlink()
+    own = (root / "etc/machine-id").read_text()
+    assert own == f"{machine_id(SITE, NODE.name)}\n" != "90" * 16 + "\n"
+    if "/var/lib/dbus/machine-id" in facts.files:
+        assert tree.inside(root, "/var/lib/dbus/machine-id") == root / "etc/machine-id"
+        assert (root / "var/lib/dbus/machine-id").is_symlink()
+
+
+def test_case_21_a_machine_id_that_is_mounted_over_is_left_or_told(tmp_path: Path) -> None:
+    """systemd mounts an id of its own over /etc/machine-id where it cannot write the file: an update cannot put
+    another in its place. It goes on where the id is right and says what is wrong where it is not."""
+    root = lay(tmp_path, {"etc/machine-id": "a\n", "run/machine-id": "transient\n"})
+    step = {"step": "WriteFile", "path": "/etc/machine-id", "content": "a\n", "mode": "0444"}
+    (root / "etc/machine-id").chmod(0o444)
+    for source in ("etc/machine-id", "run/machine-id"):
+        run(("mount", "--bind", str(root / source), str(root / "etc/machine-id")))
+        try:
+            if source == "etc/machine-id":
+                assert node_steps.carry_out(step, str(root), print) is False
+            else:
+                with pytest.raises(Failed, match="something is mounted over it") as caught:
+                    node_steps.carry_out(step, str(root), print)
+                assert caught.value.where == "/etc/machine-id"
+        finally:
+            run(("umount", str(root / "etc/machine-id")))
+    assert sorted(each.name for each in (root / "etc").iterdir()) == ["machine-id"], "nothing half made is left"
+
+
+def test_case_21_a_capture_takes_no_machine_id_mounted_or_not() -> None:
+    """The golden client runs with such a mount: it is no filesystem to capture, and no id gets into the image."""
+    mounts = (Mounted(1, "8:1", "/", "/", "ext4", "/dev/sda1"),
+              Mounted(2, "0:22", "/machine-id", "/etc/machine-id", "tmpfs", "tmpfs"))  # fmt: skip
+    golden = GoldenFacts("golden", "x86_64", "6.1", 0, "3.2", "uefi", 0, {}, mounts)
+    made = capture.plan(golden, capture.Wishes())
+    assert [each.at for each in made.kept] == ["/"]
+    assert [each.at for each in made.left_out] == ["/etc/machine-id"]
+    assert not takes(made.rules, "/etc/machine-id") and not takes(made.rules, "/var/lib/dbus/machine-id")
