@@ -1,6 +1,6 @@
 """A node's network as its file says it, and as the links of one machine: which NIC is meant, what stands on what."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import Enum
 from ipaddress import ip_address
 from typing import Any, TypeVar
@@ -71,6 +71,7 @@ class Kind(Enum):
 class Link:
     """One link of one machine. ``mac`` and ``path`` are of NICs only; one of them is there.
 
+    ``address`` is the MAC that a bond or bridge shall bear; None: whatever it gets.
     ``given`` is what was said of it; ``addresses`` are concrete. ``master`` has this link as a member; ``vlans`` are
     the names of those that stand on it. ``id`` is its own for good, for renderers that want a UUID.
     """
@@ -85,6 +86,7 @@ class Link:
     master: str = ""
     vlans: tuple[str, ...] = ()
     id: str = ""
+    address: Mac | None = None
 
     @property
     def ip(self) -> Ip:
@@ -182,7 +184,9 @@ def wiring(
         has = ", ".join(f"{nic.name} {nic.mac}" for nic in inventory.nics) or "none"
         raise CannotPlan("\n  ".join(faults), where=f"network of {node.name}", hint=f"The machine's NICs: {has}.")
     subnet = tuple(ip_address(server) for server in dns), (domain,) if domain else ()
-    return Wiring(tuple(links), network.dns.servers, network.dns.search, *subnet)
+    boot = inventory.boot_mac or node.macs[0]
+    addressed = tuple(evolve(link, address=_address(link, links, boot)) for link in links)
+    return Wiring(addressed, network.dns.servers, network.dns.search, *subnet)
 
 
 def named(wired: Wiring) -> Wiring:
@@ -214,11 +218,32 @@ def _lower_first(network: Network) -> Iterator[AnyLink]:
     yield from done.values()
 
 
+def _address(link: Link, links: Sequence[Link], boot: Mac) -> Mac | None:
+    """By DHCP a bond or bridge of the NIC that the node boots from asks as that NIC: firmware, ramdisk and system get
+    one lease. Else udev makes up a MAC (systemd.link(5), MACAddressPolicy), or it is that of whichever NIC came first.
+    """
+    if link.kind not in (Kind.BOND, Kind.BRIDGE) or not (link.ip.dhcp4 or link.ip.ipv6 is Ipv6.DHCP):
+        return None
+    macs = [nic.mac for nic in _nics_below(link, links) if nic.mac]
+    return boot if boot in macs else next(iter(macs), None)
+
+
+def _nics_below(link: Link, links: Sequence[Link]) -> Iterator[Link]:
+    lower = (link.given.parent,) if isinstance(link.given, Vlan) else link.members
+    for each in links:
+        if each.name in lower:
+            yield from (each,) if each.kind is Kind.ETHERNET else _nics_below(each, links)
+
+
 def _nic(given: Interface, node: Node, inventory: Inventory, faults: list[str]) -> tuple[Mac | None, str]:
-    """Known by MAC wherever it has one; by where it is plugged in only if that was asked for."""
+    """Known by MAC wherever it has one of its own; by where it is plugged in if that was asked for, or if firmware gave
+    all ports the same MAC and it is clear which one is meant."""
     if given.path:
-        if given.path not in {nic.by_path for nic in inventory.nics}:
+        there = [nic.name for nic in inventory.nics if nic.by_path == given.path]
+        if not there:
             faults.append(f"{given.name}: no NIC is at {given.path}")
+        elif len(there) > 1:  # ports of one PCI function
+            faults.append(f"{given.name}: {', '.join(there)} all are at {given.path}; say mac instead")
         return None, given.path
     if given.index is not None:
         if given.index >= len(inventory.nics):
@@ -226,15 +251,17 @@ def _nic(given: Interface, node: Node, inventory: Inventory, faults: list[str]) 
                 f"{given.name}: there is no NIC {given.index}, they count from 0 to {len(inventory.nics) - 1}"
             )
             return None, ""
-        return inventory.nics[given.index].mac, ""
-    if given.boot:
-        return inventory.boot_mac or node.macs[0], ""
-    same = [nic.name for nic in inventory.nics if nic.mac == given.mac]
-    if not same:
-        faults.append(f"{given.name}: no NIC has the address {given.mac}")
+        meant = inventory.nics[given.index]
+        alone = sum(nic.mac == meant.mac for nic in inventory.nics) == 1
+        at_its_own = sum(nic.by_path == meant.by_path for nic in inventory.nics) == 1
+        return (meant.mac, "") if alone or not (meant.by_path and at_its_own) else (None, meant.by_path)
+    mac = (inventory.boot_mac or node.macs[0]) if given.boot else given.mac
+    same = [nic.name for nic in inventory.nics if nic.mac == mac]
+    if not same and not given.boot:
+        faults.append(f"{given.name}: no NIC has the address {mac}")
     elif len(same) > 1:  # firmware that gives every port the same
-        faults.append(f"{given.name}: {', '.join(same)} all have the address {given.mac}; say path instead")
-    return given.mac, ""
+        faults.append(f"{given.name}: {', '.join(same)} all have the address {mac}; say path instead")
+    return mac, ""
 
 
 def _addresses(given: AnyLink, node: Node, faults: list[str]) -> Iterator[AnyInterface]:

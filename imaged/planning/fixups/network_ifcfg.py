@@ -43,6 +43,8 @@ def _variables(link: Link, wired: Wiring, *, manager: bool) -> Iterator[tuple[st
     yield "ONBOOT", "yes"
     if link.mac:
         yield "HWADDR", str(link.mac).upper()
+    if link.address:
+        yield "MACADDR", str(link.address).upper()
     yield from _stacked(link)
     if master := wired.master_of(link):
         bonded = master.kind is Kind.BOND

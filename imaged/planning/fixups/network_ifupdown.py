@@ -71,9 +71,11 @@ def _made(link: Link, wired: Wiring) -> Iterator[str]:
     match given:
         case Bond():
             yield f"pre-up ip link show dev {name} >/dev/null 2>&1 || ip link add dev {name} type bond"
+            yield from _own_mac(link)
             yield from _bond(given)
         case Bridge(stp=stp, forward_delay=delay):
             yield f"pre-up ip link show dev {name} >/dev/null 2>&1 || ip link add dev {name} type bridge"
+            yield from _own_mac(link)
             yield f"pre-up echo {int(stp)} >/sys/class/net/{name}/bridge/stp_state"
             # In hundredths of a second. Without STP a port need not listen before it forwards: DHCP would time out.
             yield f"pre-up echo {delay * 100 if stp else 0} >/sys/class/net/{name}/bridge/forward_delay"
@@ -96,6 +98,11 @@ def _made(link: Link, wired: Wiring) -> Iterator[str]:
         yield f"down ip link set dev {name} down"
     if link.kind is not Kind.ETHERNET:
         yield f"post-down ip link del dev {name}"
+
+
+def _own_mac(link: Link) -> Iterator[str]:
+    if link.address:
+        yield f"pre-up ip link set dev {link.name} address {link.address}"
 
 
 def _bond(bond: Bond) -> Iterator[str]:

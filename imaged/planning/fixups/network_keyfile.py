@@ -52,6 +52,8 @@ def _connection(link: Link, wired: Wiring) -> Iterator[str]:
 def _ethernet(link: Link) -> Iterator[str]:
     if link.mac:
         yield f"mac-address={link.mac}"
+    if link.address:
+        yield f"cloned-mac-address={link.address}"
     if link.mtu:
         yield f"mtu={link.mtu}"
 

@@ -41,6 +41,8 @@ def _link(link: Link, wired: Wiring) -> dict[str, Any]:
         if link.rename:
             found["set-name"] = link.name
     found |= _stacked(link)
+    if link.address:
+        found["macaddress"] = str(link.address)
     ip = link.ip
     found["dhcp4"] = ip.dhcp4
     if ip.dhcp4:

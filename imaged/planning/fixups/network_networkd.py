@@ -32,7 +32,10 @@ def _joined(*sections: str) -> str:
 
 def _network(link: Link, wired: Wiring) -> str:
     own = [f"MTUBytes={link.mtu}"] if link.mtu else []
-    own += ["RequiredForOnline=no"] if link.given.optional else []
+    if link.given.optional:
+        own.append("RequiredForOnline=no")
+    elif not _has_address(link):  # systemd-networkd-wait-online(8) would wait two minutes for one
+        own.append("RequiredForOnline=carrier")
     return _joined(
         _section("Match", _match(link)),
         _section("Link", own),
@@ -45,6 +48,11 @@ def _network(link: Link, wired: Wiring) -> str:
             for each in link.ip.routes
         ),
     )  # fmt: skip
+
+
+def _has_address(link: Link) -> bool:
+    """A member, too, counts as online (networkctl(1), enslaved)."""
+    return bool(link.master or link.addresses or link.ip.dhcp4 or link.ip.ipv6 is not Ipv6.OFF)
 
 
 def _match(link: Link) -> list[str]:
@@ -77,6 +85,7 @@ def _ip(link: Link, wired: Wiring) -> Iterator[str]:
 
 def _netdev(link: Link) -> str:
     head = [f"Name={link.name}", f"Kind={link.kind.value}", *([f"MTUBytes={link.mtu}"] if link.mtu else [])]
+    head += [f"MACAddress={link.address}"] if link.address else []
     match link.given:
         case Bond():
             return _joined(_section("NetDev", head), _section("Bond", list(_bond(link.given))))

@@ -45,11 +45,13 @@ def _distinct(words: Iterable[str]) -> str:
 def _variables(link: Link) -> Iterator[tuple[str, object]]:
     yield "STARTMODE", "hotplug" if link.master or link.given.optional else "auto"
     yield from _stacked(link)
+    if link.address:
+        yield "LLADDR", link.address
     if link.mtu:
         yield "MTU", link.mtu
     yield "BOOTPROTO", _bootproto(link)
-    if link.ip.dhcp4 and link.mac:
-        yield "DHCLIENT_CLIENT_ID", f"01:{link.mac}"  # RFC 2132, section 9.14: Ethernet, then the MAC
+    if link.ip.dhcp4 and (mac := link.mac or link.address):
+        yield "DHCLIENT_CLIENT_ID", f"01:{mac}"  # RFC 2132, section 9.14: Ethernet, then the MAC
     for number, address in enumerate(link.addresses):
         yield f"IPADDR_{number}" if number else "IPADDR", address
 
