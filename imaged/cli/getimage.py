@@ -28,6 +28,7 @@ from imaged.planning.capture_layout import draft
 from imaged.planning.capture_rsync import Change
 from imaged.planning.capture_show import changing_text, dry_run_text
 from imaged.planning.excludes import ALWAYS, DEFAULT, Kind
+from imaged.planning.platforms import efis
 from imaged.planning.rsync_filter import admin_rule, admin_rules
 from imaged.store import durable
 from imaged.store.damage import Damaged
@@ -105,7 +106,7 @@ def command(
         version, took = _capture(client, facts, captured, images, name, against)
         images.publish(version, channel)
         client.end()
-        text = draft(facts, captured, name, _held(images, version, captured))
+        text = draft(facts, captured, name, _held(images, version, captured), uefi=bool(efis(version.facts)))
         drafted = _draft(context.state.layouts, target, text, again=update_layout)
         _tell(version, channel, captured, took, drafted, log.name)
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from imaged.model.capture import Block, GoldenFacts
 from imaged.model.errors import BadInput
@@ -39,11 +39,16 @@ class _Part:
     block: Block | None = None
 
 
-def draft(facts: GoldenFacts, plan: CapturePlan, image: str, held: Mapping[str, int]) -> str:
+def draft(
+    facts: GoldenFacts, plan: CapturePlan, image: str, held: Mapping[str, int], *, uefi: bool = False
+) -> str:  # fmt: skip
     """The text of a layout file, with comments for people. ``planning.layout.read`` takes it.
 
     ``held`` is what the image holds below each mount point, in bytes; where it is missing, what the client uses counts.
+    ``uefi``: the image can start by UEFI, by whatever the client itself has started.
     """
+    if uefi:
+        facts = evolve(facts, firmware="uefi")
     parts = list(_parts(facts, plan, held))
     disks = {
         block.name: block
