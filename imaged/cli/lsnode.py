@@ -27,7 +27,7 @@ _WIDE = 1000  # columns: a name cut short helps nobody, so a narrow terminal bre
 
 @click.command("lsnode")
 @click.argument("names", nargs=-1, metavar="[NODE]...")
-@click.option("--json", "as_json", is_flag=True, help="Everything, for programs.")
+@click.option("--json", "as_json", is_flag=True, help="Everything, for programs; of NODEs also which files are their own.")
 @click.pass_obj
 def command(context: Context, names: tuple[str, ...], as_json: bool) -> None:
     """List NODEs (all without a name), and machines that network-booted but are no node yet."""
@@ -36,7 +36,7 @@ def command(context: Context, names: tuple[str, ...], as_json: bool) -> None:
     nodes = tuple(store.get(name) for name in names) if names else store.all()
     machines = () if names else store.discovered()
     if as_json:
-        plain = [{**to_plain(node), **_known(store, node.name)} for node in nodes]
+        plain = [{**to_plain(node), **_known(store, node.name, files=bool(names))} for node in nodes]
         click.echo(json.dumps({"nodes": plain, "discovered": to_plain(machines)}, indent=2))
     elif nodes or machines:
         now = _Now(store, Groups(engine), Overrides(context.state))
@@ -45,11 +45,12 @@ def command(context: Context, names: tuple[str, ...], as_json: bool) -> None:
         click.echo("No nodes yet. `imaged addnode NAME --mac MAC --image IMAGE` defines one.")
 
 
-def _known(store: Nodes, name: str) -> dict[str, Any]:
-    """What the node itself has told, for programs."""
+def _known(store: Nodes, name: str, *, files: bool) -> dict[str, Any]:
+    """What is known of the node beside its definition, for programs; ``files``: those that an install made its own."""
     facts = store.facts(name)
     plain = {key: facts[key] for key in ("installed", "updating", "serial", "updated_at", "drift_at", "last_seen")}
-    return plain | {key: json.loads(facts[key]) if facts[key] else None for key in ("updated", "drift")}
+    shown = ("updated", "drift", *(("touched",) if files else ()))
+    return plain | {key: json.loads(facts[key]) if facts[key] else None for key in shown}
 
 
 class _Now:

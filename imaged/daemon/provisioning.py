@@ -43,6 +43,7 @@ from imaged.planning.install import Site, plan_hash, plan_with_system
 from imaged.planning.layout import read as read_layout
 from imaged.planning.script import install_arguments
 from imaged.planning.scripts import Chosen
+from imaged.planning.touched import recorded
 from imaged.planning.update import PHASES
 from imaged.store import layouts
 from imaged.store.database import open_database
@@ -212,7 +213,8 @@ class Provisioning:
         self._refuse_another(node, plan_hash(install))
         self._layers.render(node, self.images.resolve(ImageRef.parse(install.image)))
         answer = PlanAnswer(install, plan_hash(install))
-        self.nodes.keep(name, plan_hash=answer.hash, installing=install.image, system=to_json(system))
+        own = recorded(step for phase in install.phases for step in phase.steps)
+        self.nodes.keep(name, plan_hash=answer.hash, installing=install.image, system=to_json(system), touched=own)
         return answer
 
     def _refuse_another(self, node: Node, digest: str) -> None:

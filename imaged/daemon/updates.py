@@ -17,6 +17,7 @@ from imaged.model.transfer import Module
 from imaged.model.update import Drift, Outcome, Updated, UpdatePlan
 from imaged.planning.install import Site
 from imaged.planning.standing import planned
+from imaged.planning.touched import recorded
 from imaged.planning.update import Layers, plan_update
 from imaged.store.deltas import Deltas, Manifest, Served
 from imaged.store.images import Images
@@ -129,8 +130,9 @@ class Updates:
             self._nodes.keep(node.name, planned=given)
 
     def _begin(self, name: str, plan: UpdatePlan, updating: str | None) -> None:
-        if updating != plan.image:
-            self._nodes.keep(name, updating=plan.image)
+        own = recorded(each.step for each in plan.fixups)
+        if updating != plan.image or self._nodes.fact(name, "touched") != own:
+            self._nodes.keep(name, updating=plan.image, touched=own)
         self._nodes.clear_reports(name)  # the log starts empty with each update
 
     def plan(self, node: Node, to: int | None = None) -> UpdatePlan:

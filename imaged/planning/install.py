@@ -32,6 +32,7 @@ from imaged.planning.fixups.order import BOOTLOADER, FIRMWARE, FIXUPS, apply
 from imaged.planning.fixups.target import Target
 from imaged.planning.layout import check
 from imaged.planning.storage import Filled, Storage, storage
+from imaged.planning.touched import before_fixups, record
 
 
 @frozen
@@ -96,6 +97,8 @@ def _phases(target: Target, version: Version, made: Storage, added: Additions) -
     said = additions.variables(target, version, tuple(each.disk for each in made.disks), added.groups)
     native = [each for each in target.system.filesystems if each.fs is not Filesystem.VFAT]
     foreign = [each for each in target.system.filesystems if each.fs is Filesystem.VFAT]
+    fixups, loader = apply(FIXUPS, target), apply(BOOTLOADER, target)
+    own = record((*before_fixups(target.system), *fixups, *loader))
     return (
         Phase("pre-install", additions.before(added, said)),
         Phase("wipe", tuple(WipeDisk(each.disk, each.keeps) for each in made.disks)),
@@ -103,9 +106,9 @@ def _phases(target: Target, version: Version, made: Storage, added: Additions) -
         Phase("mkfs", made.stack),
         Phase("mount", tuple(map(_mount, _outer_first(native)))),
         Phase("transfer", (*_transfer(version, _outer_first(foreign), added.rules), *made.swap_files)),
-        Phase("fixups", apply(FIXUPS, target)),
+        Phase("fixups", (*fixups, own)),
         Phase("post-install", additions.after(added, said)),
-        Phase("bootloader", (*apply(BOOTLOADER, target), *made.mirrors, *apply(FIRMWARE, target))),
+        Phase("bootloader", (*loader, *made.mirrors, *apply(FIRMWARE, target))),
         Phase("verify", checks(target)),
         Phase("unmount", (Unmount(),)),
         Phase("reboot", (Reboot(),)),

@@ -15,7 +15,7 @@ from imaged.model.errors import CannotPlan
 from imaged.model.hardware import Firmware, Inventory
 from imaged.model.image import Kernel, Version
 from imaged.model.node import Node
-from imaged.model.plan import CheckFile, RemovePath, RunInTarget, Step, WriteFile
+from imaged.model.plan import CheckFile, MakeLink, RemovePath, RunInTarget, Step, WriteFile
 from imaged.model.system import System
 from imaged.model.update import Guard, Protected, Script, Triggered, UpdateKernel, UpdatePlan, UpdateStep
 from imaged.planning.fixups.boot import remember_install_disk
@@ -23,11 +23,12 @@ from imaged.planning.fixups.checks import checks
 from imaged.planning.fixups.identity import MERGED
 from imaged.planning.fixups.initramfs import initramfs
 from imaged.planning.fixups.loader import boot_loader
-from imaged.planning.fixups.order import UPDATE_FIXUPS, apply
+from imaged.planning.fixups.order import BOOTLOADER, FIXUPS, UPDATE_FIXUPS, apply
 from imaged.planning.fixups.target import Target
 from imaged.planning.fixups.tool import initrd_of
 from imaged.planning.install import Site, target_of
 from imaged.planning.platforms import EFI, efis, platforms
+from imaged.planning.touched import before_fixups, record, touches
 
 FORMAT = 1  # goes up when the same facts make another plan: every node then asks for it once
 PHASES = ("compare", "fetch", "apply", "fixups", "bootloader", "scripts", "update")
@@ -67,7 +68,8 @@ def plan_update(
     """
     _check(version, system, inventory)
     target = target_of(node, version, system, inventory, site)
-    fixups, promises = tuple(_fixups(target)), checks(target)
+    own = (*before_fixups(system), *apply(FIXUPS, target), *apply(BOOTLOADER, _fitting(target)))
+    fixups, promises = (*_fixups(target), Triggered(record(own))), checks(target)
     plan = UpdatePlan(
         node=node.name,
         image=version.ref,
@@ -78,7 +80,7 @@ def plan_update(
         bytes=version.bytes,
         rsync_port=rsync_port,
         overrides=layers.overrides,
-        protect=(*layers.protect, *_built_here(target)),
+        protect=(*layers.protect, *_own(target, own, layers.protect, fixups)),
         merge=MERGED,
         fixups=(*fixups, *_checked(promises, boot=False)),
         bootloader=(*_bootloader(target), *_checked(promises, boot=True)),
@@ -137,11 +139,16 @@ def _fixups(target: Target) -> Iterator[Triggered]:
             yield Triggered(step)
 
 
-def _bootloader(target: Target) -> Iterator[Triggered]:
-    """What the image brings no more is not run: a version without GRUB for BIOS leaves the old loader alone."""
+def _fitting(target: Target) -> Target:
+    """With those ways to start only that this version brings a loader for."""
     facts, system = target.facts, target.system
     bios, uefi = system.bios and "i386-pc" in platforms(facts), system.uefi and bool(efis(facts))
-    fitting = evolve(target, system=evolve(system, bios=bios, uefi=uefi))
+    return evolve(target, system=evolve(system, bios=bios, uefi=uefi))
+
+
+def _bootloader(target: Target) -> Iterator[Triggered]:
+    """What the image brings no more is not run: a version without GRUB for BIOS leaves the old loader alone."""
+    fitting = _fitting(target)
     for kernel in newest_first(target.facts.kernels):
         one = evolve(fitting, facts=evolve(target.facts, kernels=(kernel,)))
         yield from _triggered(initramfs(one) if _builds(target) else (), _initramfs_when(kernel))
@@ -183,6 +190,21 @@ def _built_here(target: Target) -> Iterator[Protected]:
     if _builds(target):
         for kernel in target.facts.kernels:
             yield Protected(initrd_of(kernel, target.facts), "built on the node")
+
+
+def _own(
+    target: Target, steps: Iterable[Step], said: Iterable[Protected], fixups: Iterable[Triggered]
+) -> Iterator[Protected]:
+    """What an install makes the node's own, but for what the update's own steps look after and ``said`` covers."""
+    after = [each.step.path for each in fixups if isinstance(each.step, WriteFile | RemovePath | MakeLink)]
+    built, own = tuple(_built_here(target)), touches(steps)
+    exactly = {*(each.pattern for each in said), *(each.pattern for each in built), *after}
+    below = tuple(one for one in {*exactly, *(each.path for each in own)} if one.endswith("/"))
+    yield from built
+    for each in own:
+        if each.path not in exactly and not any(each.path != one and each.path.startswith(one) for one in below):
+            removed = f"removed at its install: {each.reason}"
+            yield Protected(each.path, removed if each.action == "removed" else "the node's own since its install")
 
 
 def _triggered(steps: Iterable[Step], when: tuple[str, ...]) -> Iterator[Triggered]:

@@ -44,6 +44,7 @@ nodes = sa.Table(
     sa.Column("drift_at", sa.Float),
     sa.Column("secure_boot", sa.Boolean),  # as of the inventory; NULL: not known
     sa.Column("wishes", sa.Text),  # JSON of model.wishes.Wishes for its next install
+    sa.Column("touched", sa.Text),  # JSON list of planning.touched.Touch: the files that are the node's own
 )
 
 nics = sa.Table(

@@ -27,7 +27,7 @@ _ALL = (
 )
 _FACTS = (
     "inventory", "plan_hash", "installing", "installed", "host_keys", "last_seen", "system", "updating", "serial",
-    "planned", "updated", "updated_at", "drift", "drift_at", "wishes",
+    "planned", "updated", "updated_at", "drift", "drift_at", "wishes", "touched",
 )  # fmt: skip
 _HOLDER = sa.select(
     *(nodes.c[key] for key in ("updating", "name", "image", "state", "address", "console", "plan_hash"))

@@ -82,6 +82,10 @@ def test_what_nodes_told_of_their_updates_is_shown(site: Path) -> None:
     assert "n1: update to tiny@2 failed: the disk [is] full" in shown
     (node,) = nodes(site)
     assert (node["installed"], node["updated"]["changed"], node["drift"]["count"]) == ("tiny@1", 3, 7)  # type: ignore[index]
+    store.keep("n1", touched='[{"path": "/etc/fstab", "action": "written"}]')
+    told = json.loads(call(site, "lsnode", "--json", "n1").output)["nodes"][0]["touched"]
+    assert told == [{"path": "/etc/fstab", "action": "written"}]
+    assert "touched" not in nodes(site)[0], "a list of files is for the node that was asked for"
     store.keep("n1", updated=None, drift=None)
     assert call(site, "lsnode").output.splitlines()[1].split()[4:7] == ["tiny@1", "installed", "-"]
 

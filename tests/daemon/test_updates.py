@@ -123,7 +123,11 @@ async def test_from_a_new_version_to_being_in_step(api: Api, running: Provisioni
     assert (await api.call("GET", f"/v1/update?serial={plan.serial}"))[0] == 204
 
     version = publish(running)
+    installed = running.nodes.fact("n1", "touched")
     new = await api.plan(plan.serial)
+    (own,) = (each.step for each in new.fixups if getattr(each.step, "path", "") == "/var/lib/imaged/fixups.json")
+    assert running.nodes.fact("n1", "touched") == own.content == installed, "one list: of install, update and server"
+    assert "/etc/fstab" in {each["path"] for each in json.loads(installed)}
     assert new.image == version.ref
     assert new.serial != plan.serial
     assert new.manifest_sha256 == version.manifest_sha256

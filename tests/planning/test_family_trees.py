@@ -3,6 +3,7 @@
 ``make golden`` writes them anew. What the image's own programs would write is not in them; that they run is.
 """
 
+import json
 import os
 import re
 from pathlib import Path
@@ -11,7 +12,9 @@ from uuid import UUID
 import pytest
 from attrs import evolve
 
+from imaged.model.codec import to_json
 from imaged.model.hardware import Bus, Disk, Firmware, Inventory, Nic
+from imaged.model.image import Version
 from imaged.model.names import ImageRef
 from imaged.model.net import Mac
 from imaged.model.node import Node
@@ -19,8 +22,13 @@ from imaged.model.stack import Filesystem
 from imaged.model.system import PlannedFilesystem, PlannedSwap, System
 from imaged.planning.fixups.order import BOOTLOADER, FIXUPS, UPDATE_FIXUPS, apply
 from imaged.planning.fixups.target import Target
+from imaged.planning.install import Site
+from imaged.planning.protect import STATIC
+from imaged.planning.update import Layers, plan_update
 from imaged.store.facts import read
 from imaged.store.tree import Tree
+from installer.node.patterns import matcher
+from installer.node.steps import written
 from tests.planning.trees import DATA, NAMES, carry_out, difference, lay, state
 
 pytestmark = pytest.mark.processes
@@ -84,6 +92,22 @@ def test_what_is_made_twice_is_the_same(name: str, tmp_path: Path) -> None:
     assert difference(once, state(tmp_path)) == "\n"
     carry_out(apply(UPDATE_FIXUPS, of), tmp_path)
     assert difference(once, state(tmp_path)) == "\n"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_update_leaves_every_one_of_them_alone(name: str, tmp_path: Path) -> None:
+    """As the node itself reads its plan: whatever differs from the image is a fixup's or is protected."""
+    of = target(lay(name, tmp_path))
+    before = state(tmp_path)
+    carry_out((*apply(FIXUPS, of), *apply(BOOTLOADER, of)), tmp_path)
+    after = state(tmp_path)
+    version = Version("compute", 1, "", "", 1, 1, "0" * 64, of.facts)
+    site = Site(of.site, of.server, of.dns, of.domain)
+    plan = plan_update(of.node, version, of.system, of.inventory, site, Layers(protect=STATIC), 873)
+    plain = json.loads(to_json(plan))
+    is_own = matcher([each.pattern for each in plan.protect] + list(written(plain["fixups"])) + list(plan.merge))
+    differs = {path for path in {*before, *after} if before.get(path) != after.get(path)}
+    assert [path for path in sorted(differs) if not is_own(path.lstrip("/").encode())] == []
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,5 +1,7 @@
 """Plans of updates: which fixups run again, what triggers a program, what stays with the node, and the serial."""
 
+import json
+
 import pytest
 from attrs import evolve
 
@@ -8,6 +10,8 @@ from imaged.model.errors import CannotPlan
 from imaged.model.hardware import Firmware
 from imaged.model.image import Kernel
 from imaged.model.plan import CheckFile, KeepSecret, RemovePath, RunInTarget, WriteFile
+from imaged.model.stack import Unlock
+from imaged.model.system import PlannedCrypt, PlannedSwap
 from imaged.model.update import Guard, Protected, Script, Triggered, UpdatePlan
 from imaged.planning.fixups.order import FIXUPS, UPDATE_FIXUPS, apply
 from imaged.planning.install import plan_with_system, target_of
@@ -48,6 +52,21 @@ def test_each_fixup_of_an_install_is_run_again_or_left_out_on_purpose() -> None:
     }  # fmt: skip
     assert {fixup.__name__ for fixup in FIXUPS} - again == once
     assert [fixup for fixup in FIXUPS if fixup in UPDATE_FIXUPS] == [f for f in UPDATE_FIXUPS if f in FIXUPS], "order"
+
+
+def test_what_an_install_made_the_nodes_own_stays() -> None:
+    """The list that the node has is renewed, and what no step of the update looks after is left alone, with reasons."""
+    system = evolve(SYSTEM, swaps=(*SYSTEM.swaps, PlannedSwap("/var/swapfile", "u", file=True)),
+                    crypts=(PlannedCrypt("data", "/dev/sda4", "u", (Unlock.KEYFILE,)),))  # fmt: skip
+    plan = plan_update(NODE, VERSION, system, MACHINE, SITE, LAYERS, 8730)
+    kept = {each.pattern: each.reason for each in plan.protect}
+    assert kept["/etc/imaged/keys/data"] == kept["/var/swapfile"] == "the node's own since its install"
+    assert kept["/etc/machine-info"] == "removed at its install: name and place of the golden client"
+    paths = {each["path"] for each in json.loads(writes(plan.fixups)["/var/lib/imaged/fixups.json"])}
+    assert {"/etc/imaged/keys/data", "/var/swapfile", "/etc/fstab", "/boot/grub/", "/etc/machine-info"} <= paths
+    said = Layers(protect=(Protected("/etc/imaged/keys/", "x"), Protected("/etc/machine-info", "x")))
+    assert [each for each in plan_update(NODE, VERSION, system, MACHINE, SITE, said, 8730).protect
+            if each.pattern.startswith(("/etc/imaged/keys", "/etc/machine-info"))] == list(said.protect)  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -169,7 +188,8 @@ def test_the_serial_names_everything() -> None:
 
 def test_layers_go_into_the_plan() -> None:
     plan = update(layers=LAYERS, os_id="debian")
-    assert (plan.overrides, plan.protect, plan.scripts) == (LAYERS.overrides, LAYERS.protect, LAYERS.scripts)
+    assert (plan.overrides, plan.scripts) == (LAYERS.overrides, LAYERS.scripts)
+    assert plan.protect[: len(LAYERS.protect)] == LAYERS.protect
     assert plan.guard == Guard(1000, "debian")
     assert plan.merge[:2] == ("/etc/passwd", "/etc/shadow")
     assert plan.variables["IMAGED_VERSION"] == "2"
