@@ -13,7 +13,6 @@ QEMU; emulated, a pair takes minutes. ``--short`` is one pair.
 import argparse
 import os
 import re
-import shutil
 import signal
 import statistics
 import subprocess
@@ -23,26 +22,23 @@ from ipaddress import IPv4Address
 from pathlib import Path, PurePosixPath
 
 from attrs import frozen
+from guest import make_site, say, spread
 
 from imaged import process
-from imaged.model.boot import RAMDISK_DIR
-from imaged.model.errors import ImagedError, NotFound
+from imaged.model.errors import ImagedError
 from imaged.model.image import Version
 from imaged.model.names import ImageRef
 from imaged.model.settings import Settings
 from imaged.model.size import format_size
-from imaged.ramdisk.build import Order, build, read_ramdisk
-from imaged.ramdisk.kernel import KernelChoice
-from imaged.ramdisk.trees import DEFAULT_CACHE, Cache
 from imaged.rehearsal.machine import MachineSpec
 from imaged.rehearsal.rehearsal import Rehearsal
 from imaged.store.images import Images
-from imaged.store.paths import State, shipped
+from imaged.store.paths import State
 
 TARGET = 1.15
 IMAGE = "debian-12"
 NODE = "bench01"
-ARCH = "x86_64"
+AGENT = Path(__file__).parent / "transfer_agent"
 PEER_PORT = 8730  # as in bench/transfer_agent/__main__.py
 PATIENCE = 3600.0  # seconds for a pair, on a busy host that emulates
 _FIGURE = re.compile(r" bench: (ours|peer) ([\d.]+) s, (\d+) inodes$", re.MULTILINE)
@@ -60,27 +56,6 @@ class Run:
 def runs_of(log: str) -> tuple[Run, ...]:
     """What the bench's agent has told the node's log so far. Pure."""
     return tuple(Run(side, float(seconds), int(inodes)) for side, seconds, inodes in _FIGURE.findall(log))
-
-
-def agent(directory: Path) -> Path:
-    """The installer's package with the bench's main in place of its own."""
-    package = directory / "installer"
-    shutil.copytree(shipped("installer"), package, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copyfile(Path(__file__).parent / "transfer_agent/__main__.py", package / "__main__.py")
-    return package
-
-
-def make_site(state: State, site: State, scratch: Path) -> None:
-    """A state directory with the given one's images, and its ramdisk with the bench's agent."""
-    ramdisk = read_ramdisk(state.boot / RAMDISK_DIR / ARCH)
-    if ramdisk is None:
-        raise NotFound("no boot ramdisk", where=str(state.boot), hint="`make ramdisk` makes one.")
-    site.root.mkdir()
-    site.images.symlink_to(state.images)
-    images = Images(site.images)
-    order = Order(KernelChoice.parse(ramdisk.source, arch=ARCH), ARCH, agent(scratch), site.boot, os.uname().release)
-    cache = Cache(Path(os.environ.get("IMAGED_CACHE") or DEFAULT_CACHE).absolute())
-    build(order, cache, lambda ref: images.tree(images.resolve(ref)), ramdisk.created, say)
 
 
 def peer_settings(tree: Path) -> str:
@@ -126,17 +101,6 @@ def row(runs: tuple[Run, ...], version: Version) -> tuple[str, float]:
     ), ratio
 
 
-def spread(values: list[float], digits: int) -> str:
-    """Median, and the least and the most. Pure."""
-    middle, least, most = (f"{each:.{digits}f}" for each in (statistics.median(values), min(values), max(values)))
-    return f"{middle} ({least} to {most})"
-
-
-def say(line: str) -> None:
-    """How far it is; the row alone goes to stdout."""
-    print(f"  {line}", file=sys.stderr, flush=True)
-
-
 def main() -> int:
     """The row of the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -154,7 +118,7 @@ def main() -> int:
         version = images.resolve(ImageRef(IMAGE))
         with tempfile.TemporaryDirectory(prefix="imaged-bench-", dir="/var/tmp") as scratch:
             site = State(Path(scratch) / "site")
-            make_site(state, site, Path(scratch))
+            make_site(state, site, Path(scratch), AGENT)
             runs = measure(site, images.tree(version), Path(scratch), options.pairs)
     except ImagedError as error:
         parser.exit(error.exit_code, f"{error}\n")

@@ -28,15 +28,20 @@ def decide(
 
 
 def wants_signed(client: BootClient, node: Node | None, chain: Chain) -> bool:
-    """Whether shim and GRUB come first. Nothing in DHCP tells of Secure Boot, so a machine whose agent has not told
-    either gets what is started in any case; GRUB goes on to iPXE where that is off."""
+    """Whether shim and GRUB come first, instead of iPXE.
+
+    Nothing in DHCP tells of Secure Boot. A node whose agent has not told yet gets to the installer by what starts in
+    any case. Who is left alone gets iPXE, whose `exit` sends the firmware on; one that refuses iPXE goes on as well.
+    """
     if client.arch is not Arch.X86_64:
         return False  # the only one that Debian's shim is fetched for
     if client.stage is Stage.HTTP:
         # Debian's signed GRUB has no HTTP: behind a shim that came by HTTP it finds nothing (tried, OVMF).
         return False
     if chain is Chain.AUTO:
-        return node is None or node.secure_boot is not False
+        if node is None:
+            return False
+        return node.action is not BootAction.LOCAL if node.secure_boot is None else node.secure_boot
     return chain is Chain.GRUB
 
 

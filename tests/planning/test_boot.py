@@ -50,19 +50,24 @@ IPXE = BootOffer("loaders/snponly.efi")
 
 
 @pytest.mark.parametrize(
-    ("chain", "secure_boot", "expected"),
+    ("chain", "secure_boot", "install", "local"),
     [
-        (Chain.AUTO, None, SIGNED),
-        (Chain.AUTO, True, SIGNED),
-        (Chain.AUTO, False, IPXE),
-        *((Chain.IPXE, known, IPXE) for known in (None, True, False)),
-        *((Chain.GRUB, known, SIGNED) for known in (None, True, False)),
+        (Chain.AUTO, None, SIGNED, IPXE),
+        (Chain.AUTO, True, SIGNED, SIGNED),
+        (Chain.AUTO, False, IPXE, IPXE),
+        *((Chain.IPXE, known, IPXE, IPXE) for known in (None, True, False)),
+        *((Chain.GRUB, known, SIGNED, SIGNED) for known in (None, True, False)),
     ],
 )
-@pytest.mark.parametrize("node", [INSTALL, LOCAL])
-def test_chain_of_uefi(chain, secure_boot, expected, node):
-    known = evolve(node, secure_boot=secure_boot)
-    assert boot.decide(BootClient(MAC, Arch.X86_64, Stage.ROM), known, SETTINGS, chain) == expected
+def test_chain_of_uefi(chain, secure_boot, install, local):
+    client = BootClient(MAC, Arch.X86_64, Stage.ROM)
+    for node, expected in ((INSTALL, install), (LOCAL, local)):
+        assert boot.decide(client, evolve(node, secure_boot=secure_boot), SETTINGS, chain) == expected
+
+
+@pytest.mark.parametrize(("chain", "expected"), [(Chain.AUTO, IPXE), (Chain.IPXE, IPXE), (Chain.GRUB, SIGNED)])
+def test_chain_of_a_machine_without_a_name(chain, expected):
+    assert boot.decide(BootClient(MAC, Arch.X86_64, Stage.ROM), None, SETTINGS, chain) == expected
 
 
 @pytest.mark.parametrize("chain", list(Chain))
