@@ -11,6 +11,7 @@ from imaged.model.codec import from_json, to_json
 from imaged.model.errors import BadInput, NotFound
 from imaged.model.hardware import Inventory
 from imaged.planning.install import plan_hash
+from imaged.planning.leftovers import leftovers
 from imaged.planning.show import plan_text, presentable
 
 
@@ -33,7 +34,10 @@ def command(context: Context, name: str, inventory: Path | None, as_json: bool) 
             hint="It is reported at the node's first install; until then give one with --inventory FILE.",
         )
     plan = provisioning.plan(node, hardware)
-    click.echo(to_json(presentable(plan), indent=2) if as_json else plan_text(plan, plan_hash(plan)))
+    if as_json:
+        click.echo(to_json(presentable(plan), indent=2))
+    else:
+        click.echo(plan_text(plan, plan_hash(plan), leftovers(provisioning.facts_of(plan), plan)))
 
 
 def _read(path: Path) -> Inventory:

@@ -14,7 +14,7 @@ from imaged.model.codec import from_json, to_json
 from imaged.model.errors import BadInput, Conflict, Denied, NotFound
 from imaged.model.hardware import Inventory
 from imaged.model.host import Identity
-from imaged.model.image import Version
+from imaged.model.image import ImageFacts, Version
 from imaged.model.names import ImageRef
 from imaged.model.net import Mac
 from imaged.model.node import BootAction, Node, NodeEvent, NodeState
@@ -238,6 +238,10 @@ class Provisioning:
     def plan(self, node: Node, inventory: Inventory) -> InstallPlan:
         """The plan that would run; nothing is stored or touched."""
         return self._plan(node, inventory)[0]
+
+    def facts_of(self, install: InstallPlan) -> ImageFacts:
+        """Of the version that it copies. Raises NotFound."""
+        return self.images.resolve(ImageRef.parse(install.image)).facts
 
     def _plan(self, node: Node, inventory: Inventory) -> tuple[InstallPlan, System]:
         version = self.images.resolve(node.image)

@@ -20,6 +20,7 @@ class ImageFacts:
     ``units`` the enabled systemd units that matter; ``files`` those that exist of the paths
     fixups ask about; ``texts`` the contents of /etc/fstab and /etc/hosts, which fixups edit rather than replace.
     ``links`` are files that set up the network and the kind of link that each is for (``ethernet``, ``wifi``...).
+    ``device_names`` are files that name disks and filesystems, with the names (``/dev/sda1``, ``UUID=...``).
     """
 
     arch: str
@@ -37,6 +38,7 @@ class ImageFacts:
     initramfs_generic: bool = False
     os_release: dict[str, str] = {}
     links: dict[str, str] = {}
+    device_names: dict[str, tuple[str, ...]] = {}
 
 
 @frozen

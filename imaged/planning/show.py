@@ -1,7 +1,7 @@
 """A plan as people read it before they say yes: what is lost, what is kept, every step in a line."""
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from attrs import evolve
@@ -43,11 +43,17 @@ from imaged.model.plan import (
 from imaged.model.size import format_size
 
 
-def plan_text(plan: InstallPlan, digest: str) -> str:
-    """The whole plan as lines of text, each disk named by model, serial and size first."""
+def plan_text(plan: InstallPlan, digest: str, leftovers: Iterable[str] = ()) -> str:
+    """The whole plan as lines of text, each disk named by model, serial and size first.
+
+    ``leftovers``: a warning for each, see ``planning.leftovers``.
+    """
     lines = [f"Install of {plan.image} on {plan.node}, layout {plan.layout} (plan {digest})", "", "Lost for good:"]
     lines += [f"  {disk}" for disk in plan.lost]
     lines += ["", "Kept:", *(f"  {disk}" for disk in plan.kept)] if plan.kept else ["", "Kept: no other disk is there"]
+    if warned := [f"  {each}" for each in leftovers]:
+        lines += ["", "Warning: these files of the image name disks of the golden client, and nothing rewrites them:"]
+        lines += warned
     for phase in (each for each in plan.phases if each.steps):
         lines += ["", f"{phase.name}:"]
         lines += [f"  {line}" for step in phase.steps for line in step_lines(step)]

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator
 
 from imaged.model.image import ImageFacts, Kernel
+from imaged.store.facts_devices import device_names
 from imaged.store.facts_network import links, started_by_init
 from imaged.store.tree import Tree
 
@@ -95,6 +96,7 @@ def read(tree: Tree) -> ImageFacts:
         initramfs_generic=_initramfs_generic(tree),
         os_release=release,
         links=links(tree),
+        device_names=device_names(tree),
     )
 
 

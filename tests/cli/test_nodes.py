@@ -162,6 +162,15 @@ def test_plan_prints_the_plan_for_given_hardware_and_touches_nothing(site: Path,
     hardware.write_text(to_json(MACHINE).replace('"arch"', '"ark"'))
     assert "unknown key 'ark'" in said(call(site, "plan", "n1", "--inventory", str(hardware)))
     assert "its hardware is not known yet" in said(call(site, "plan", "n1"))
+    assert "Warning" not in text
+    images = Images(site.parent / "state/images")
+    with images.working("tiny") as working:
+        fill(working.tree)
+        (working.tree / "etc/smartd.conf").write_text("/dev/disk/by-id/ata-GOLDEN -a\n")
+        images.publish(images.seal(working, origin="test"), "stable")
+    hardware.write_text(to_json(MACHINE))
+    text = call(site, "plan", "n1", "--inventory", str(hardware)).output
+    assert "nothing rewrites them:\n  /etc/smartd.conf: /dev/disk/by-id/ata-GOLDEN\n" in text
 
 
 @pytest.mark.parametrize("verb", ["", *VERBS])

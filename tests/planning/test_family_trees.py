@@ -18,11 +18,13 @@ from imaged.model.image import Version
 from imaged.model.names import ImageRef
 from imaged.model.net import Mac
 from imaged.model.node import Node
+from imaged.model.plan import InstallPlan, Phase
 from imaged.model.stack import Filesystem
 from imaged.model.system import PlannedFilesystem, PlannedSwap, System
 from imaged.planning.fixups.order import BOOTLOADER, FIXUPS, UPDATE_FIXUPS, apply
 from imaged.planning.fixups.target import Target
 from imaged.planning.install import Site
+from imaged.planning.leftovers import leftovers
 from imaged.planning.protect import STATIC
 from imaged.planning.update import Layers, plan_update
 from imaged.store.facts import read
@@ -108,6 +110,29 @@ def test_an_update_leaves_every_one_of_them_alone(name: str, tmp_path: Path) -> 
     is_own = matcher([each.pattern for each in plan.protect] + list(written(plain["fixups"])) + list(plan.merge))
     differs = {path for path in {*before, *after} if before.get(path) != after.get(path)}
     assert [path for path in sorted(differs) if not is_own(path.lstrip("/").encode())] == []
+
+
+ODD = {
+    "/etc/smartd.conf": "DEVICESCAN\n/dev/sda -a\n",
+    "/etc/systemd/system/srv.mount": f"[Mount]\nWhat=/dev/disk/by-uuid/{ROOT.uuid}\nWhere=/srv\n",
+    "/etc/security/pam_mount.conf.xml": '<volume path="/dev/mapper/home" />\n',
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_of_the_disks_of_the_golden_client_only_odd_files_are_left(name: str, tmp_path: Path) -> None:
+    lay(name, tmp_path)
+    for path, text in ODD.items():
+        at = tmp_path / path[1:]
+        at.parent.mkdir(parents=True, exist_ok=True)
+        at.write_text(text)
+    of = target(tmp_path)
+    phases = (Phase("fixups", apply(FIXUPS, of)), Phase("bootloader", apply(BOOTLOADER, of)))
+    assert sorted(leftovers(of.facts, InstallPlan("node07", "compute@1", "one-disk", phases))) == [
+        "/etc/security/pam_mount.conf.xml: /dev/mapper/home",
+        "/etc/smartd.conf: /dev/sda",
+        f"/etc/systemd/system/srv.mount: /dev/disk/by-uuid/{ROOT.uuid}",
+    ]
 
 
 @pytest.mark.parametrize("name", NAMES)
