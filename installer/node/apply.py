@@ -63,7 +63,9 @@ def apply(place: Place, stage: Stage, actions: Iterable[Action], leading: Dict[T
         except OSError as error:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             what = "the disk is full" if full else error.strerror or str(error)
-            raise Failed(what, where=_shown(action.path)) from None
+            # Root is refused by flags only, which no comparison of trees shows.
+            hint = "See `lsattr`: chattr -i and -a take such flags away." if error.errno == errno.EPERM else ""
+            raise Failed(what, where=_shown(action.path), hint=hint) from None
     return applied
 
 

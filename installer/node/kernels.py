@@ -7,10 +7,11 @@ The old kernel stays the default until the node has reported healthy with the ne
 import json
 import re
 import shlex
-from typing import Iterable, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 _MODULES = (b"lib/modules/", b"usr/lib/modules/")
 _KERNEL = re.compile(r"(?:vmlinuz|vmlinux|kernel|Image|bzImage)-(\S+?)(?:\.gz|\.efi)?$")
+_BUILDERS = ("update-initramfs", "dracut", "mkinitcpio", "mkinitfs")
 _SAVED = re.compile(r"set\s+default=.?\$\{?saved_entry")
 
 
@@ -157,6 +158,16 @@ def to_try(planned: Sequence[str], running: str, changed: Iterable[bytes]) -> st
     if not newest or not running or newest == running:
         return ""
     return newest if running not in planned or any(belongs(path, newest) for path in changed) else ""
+
+
+def built(due: Iterable[Dict[str, Any]], planned: Iterable[Dict[str, str]]) -> Tuple[bytes, ...]:
+    """Paths (no leading slash) of the initramfs that steps of a plan will make, each kernel's once."""
+    lines = [step["argv"] for step in due if step["step"] == "RunInTarget" and step["argv"][0] in _BUILDERS]
+    found = [
+        each["initrd"].lstrip("/").encode("utf-8", "surrogateescape") for each in planned
+        if each.get("initrd") and any(argv[-1] == "-P" or each["version"] in argv for argv in lines)
+    ]  # fmt: skip
+    return tuple(dict.fromkeys(found))
 
 
 def belongs(path: bytes, version: str) -> bool:

@@ -1,6 +1,7 @@
 """One update of this node, from the plan to the report: every part decides or acts elsewhere, here is their order."""
 
 import os
+import re
 from typing import Any, Dict, FrozenSet, Iterable, Iterator, List, NamedTuple, Sequence, Set, Tuple
 
 from installer.node import apply as applying
@@ -15,12 +16,13 @@ from installer.node.known import Known
 from installer.node.lookup import Lookup
 from installer.node.manifest import Entry, parse
 from installer.node.merging import merge_users, slurp
-from installer.node.place import Place
+from installer.node.place import Place, inside
 from installer.node.process import run, tail, watch
 from installer.node.site import Site
 from installer.node.stage import Stage
 
 OURS = ("/.imaged", "/**/.imaged", "/var/lib/imaged")  # our own state and staging, on every filesystem
+_LINKER = re.compile(rb"\0(/lib[^\0]{0,200}/ld[^/\0]{0,80})\0")  # PT_INTERP of elf(5), which lies near the start
 _SPARE = 1.2  # of the bytes to fetch: fixups.md's margin for what else is written meanwhile
 
 Plan = Dict[str, Any]
@@ -55,7 +57,7 @@ def update(site: Site, plan: Plan, known: Known, source: Source, options: Option
             linked = proposal(site, place, plan, known, rules, options)
         if options.dry_run:
             return Outcome(tuple(linked.actions), (), False)
-        guard(plan, linked.actions, node_os(site.root), options.confirmed)
+        guard(plan, linked.actions, node_os(site.root), options.confirmed, linker_of(site.root))
         return _carry_out(site, place, plan, known.path, source, options, linked, rules)
     finally:
         place.close()
@@ -73,17 +75,17 @@ def _carry_out(
     wanted = [Wanted(each.path, each.entry, each.source) for each in actions if each.content and each.entry is not None]
     applying.obstacles(place, actions, lambda path: bool(rules.protected(path)))
     said: List[str] = []
+    changed = [each.path for each in linked.actions if each.verb != PROTECTED]
     try:
         with _Phase(site, "fetch"):
             if options.full:
                 rsync_everything(site, plan, source, options, rules)
                 actions = []
             else:
-                room(stage, wanted)
+                room(stage, wanted, making(place, plan, changed))
                 _fetch(site, place, stage, source).all(wanted)
         with _Phase(site, "apply"):
             owed = journal.owed()
-            changed = [each.path for each in linked.actions if each.verb != PROTECTED]
             journal.begin(str(plan["serial"]), changed)
             applied = applying.apply(place, stage, actions, linked.leaders)
             said += ["{} stays: something of this node is in it".format(shown(path)) for path in applied.kept]
@@ -174,11 +176,12 @@ def proposal(
     return deciding.with_links(actions, _members(known.path, rules.overrides.values(), applying.groups(actions)))
 
 
-def guard(plan: Plan, actions: Sequence[Action], os_id: str, confirmed: bool) -> None:
+def guard(plan: Plan, actions: Sequence[Action], os_id: str, confirmed: bool, linker: bytes = b"") -> None:
     """Raises Refused for what only a person may want: a great many deletions, another distribution.
 
     The modules of a kernel that the version does not have are thousands of paths, and every change of kernels deletes
-    them: they count as one.
+    them: they count as one. Another C library is another system, whatever os-release says: every program of the node,
+    this one too, stops in the middle. ``linker`` is what starts them now.
     """
     limits, wanted = plan.get("guard", {}), plan.get("guard", {}).get("os_id", "")
     gone = [kernels.owner(each.path) or each.path for each in actions if each.verb == DELETE]
@@ -190,13 +193,31 @@ def guard(plan: Plan, actions: Sequence[Action], os_id: str, confirmed: bool) ->
             "{} paths would be deleted, more than the {} that go unasked".format(deletes, limits.get("deletes", 1000)),
             hint="Look at --dry-run; --yes goes on.",
         )
+    lost = {each.path.rpartition(b"/")[2] for each in actions if each.verb == DELETE}
+    lost -= {each.path.rpartition(b"/")[2] for each in actions if each.verb != DELETE}
+    if os.path.basename(linker) in lost:
+        what = "the image has no {}, which starts every program of this node: its C library is another one"
+        raise Refused(what.format(shown(linker[1:])), hint="--yes goes on. To install anew is safer.")
     if wanted and os_id and wanted != os_id:
         raise Refused("the node runs {}, the image is {}".format(os_id, wanted), hint="--yes goes on.")
 
 
-def room(stage: Stage, wanted: Sequence[Wanted]) -> None:
-    """Raises Failed where what is to come does not fit; what is in staging already counts as come."""
-    sizes = {each.path: each.entry.size for each in wanted}
+def making(place: Place, plan: Plan, changed: Sequence[bytes]) -> Dict[bytes, int]:
+    """What the initramfs will take that this update makes here, each as large as the largest that is there; a new one
+    lies beside the one that it replaces until it is whole."""
+    paths = kernels.built(steps.due(plan.get("bootloader", ()), changed), plan.get("kernels", ()))
+    boot = place.walk(b"boot") if paths and place.lstat(b"boot") else ()
+    there = [each for each in boot if each[0].startswith(b"boot/init")]
+    largest = max((status.st_size for _, status in there), default=0)
+    known = {path for path, _ in there}
+    beside = [path for path in paths if path in known][:1]
+    return dict.fromkeys([path for path in paths if path not in known] + beside, largest)
+
+
+def room(stage: Stage, wanted: Sequence[Wanted], made: Dict[bytes, int]) -> None:
+    """Raises Failed where what is to come, or to be made here, does not fit. What is in staging counts as come."""
+    sizes = dict(made)
+    sizes.update((each.path, each.entry.size) for each in wanted)
     for top, paths in stage.rows(sizes).items():
         need, free = int(sum(sizes[path] for path in paths) * _SPARE), stage.room(top)
         if need > free:
@@ -215,15 +236,15 @@ def _written(plan: Plan) -> Tuple[str, ...]:
 
 def _members(manifest: str, laid: Iterable[Entry], groups: Set[Tuple[str, int]]) -> Iterator[Tuple[str, Entry]]:
     """Every name of the groups of hard links that an action touches."""
-    inside = list(laid)
-    paths = {each.path for each in inside}
+    over = list(laid)
+    paths = {each.path for each in over}
     if any(source == "image" for source, _ in groups):
         with Lookup(manifest) as lookup:
             for line in lookup.linked():
                 entry = parse(line)
                 if ("image", entry.group) in groups and entry.path not in paths:
                     yield "image", entry
-    for entry in inside:
+    for entry in over:
         if entry.links > 1 and ("overrides", entry.group) in groups:
             yield "overrides", entry
 
@@ -235,12 +256,12 @@ def scripts(site: Site, plan: Plan) -> None:
     """Post-update scripts in their order. Raises Failed with the script's name and last lines."""
     variables = {str(key): str(value) for key, value in plan.get("variables", {}).items()}
     prefix: Tuple[str, ...] = () if site.root == "/" else ("chroot", site.root)
-    inside = "/var/lib/imaged/script"
-    path = os.path.join(site.root, inside.lstrip("/"))
+    script = "/var/lib/imaged/script"
+    path = os.path.join(site.root, script.lstrip("/"))
     for each in plan.get("scripts", ()):
         steps.write_atomically(path, each["content"].encode("utf-8", "surrogateescape"), 0o700)
         try:
-            run(prefix + (inside,), site.say, env=variables)
+            run(prefix + (script,), site.say, env=variables)
         except Failed as error:
             raise Failed(error.what, where="post-update script {}".format(each["name"]), hint=error.hint) from None
         finally:
@@ -255,6 +276,16 @@ def node_os(root: str) -> str:
             if line.startswith("ID="):
                 return line[3:].strip().strip("\"'")
     return ""
+
+
+def linker_of(root: str) -> bytes:
+    """The dynamic linker of the node's shell; empty if that needs none."""
+    try:
+        with open(inside(root, "/bin/sh"), "rb") as file:
+            found = _LINKER.search(file.read(1 << 16))
+    except OSError:
+        return b""
+    return found.group(1) if found else b""
 
 
 # --- the manifest again -----------------------------------------------------------
