@@ -14,7 +14,7 @@ from attrs import evolve
 
 from imaged.model.capture import GoldenFacts, Mounted
 from imaged.model.codec import to_json
-from imaged.model.errors import CannotPlan, Conflict
+from imaged.model.errors import BadInput, CannotPlan, Conflict, ImagedError
 from imaged.model.hardware import Bus, Disk, Firmware, Inventory, Nic
 from imaged.model.host import Host
 from imaged.model.image import ImageFacts, Kernel, Version
@@ -22,7 +22,19 @@ from imaged.model.names import ImageRef
 from imaged.model.net import Mac
 from imaged.model.network import BOOT_NIC, Renderer
 from imaged.model.node import Node
-from imaged.model.plan import MakeFilesystem, MakeGroup, RemovePath, RunInTarget, StartGroup, Step, SyncTree, WriteFile
+from imaged.model.plan import (
+    MakeArray,
+    MakeFilesystem,
+    MakeGroup,
+    MirrorEsp,
+    RemovePath,
+    RunInTarget,
+    SetBootEntries,
+    StartGroup,
+    Step,
+    SyncTree,
+    WriteFile,
+)
 from imaged.model.size import GIB
 from imaged.model.stack import Filesystem
 from imaged.planning import capture
@@ -36,6 +48,7 @@ from imaged.planning.install import Site, plan_with_system
 from imaged.planning.layout import read as read_layout
 from imaged.planning.network import read as read_network
 from imaged.planning.rsync_filter import takes
+from imaged.planning.update import Layers, plan_update
 from imaged.store import facts as facts_of_tree
 from imaged.store import layouts
 from imaged.store.images import Images
@@ -44,8 +57,14 @@ from imaged.store.seal import read_tree
 from imaged.store.tree import Tree
 from installer import filesystems, groups, transfer, tree
 from installer.inventory import NetDevice, nic
+from installer.node import site as node_site
 from installer.node import steps as node_steps
-from installer.node.errors import Failed
+from installer.node import update as node_update
+from installer.node.errors import Failed, Refused
+from installer.node.fetch import Source
+from installer.node.known import Known
+from installer.node.stamps import Stamps
+from installer.nvram import set_boot_entries
 from installer.process import Processes
 
 SITE = UUID("6f1d0d5e-8f2c-4d0e-9d57-8f5d3f0d1a11")
@@ -132,6 +151,31 @@ def loop(file: Path, size: int) -> Iterator[str]:
         yield device
     finally:
         run(("losetup", "--detach", device))
+
+
+class UpdatedNode:
+    """A tree that is to follow ``image``, both below ``base``, as a node's agent sees it."""
+
+    def __init__(self, base: Path) -> None:
+        self.image, self.root, self.state = base / "image", base / "node", base / "node/var/lib/imaged"
+        self.image.mkdir()
+        self.state.mkdir(parents=True)
+        self.log: list[str] = []
+
+    def update(self, *, kernel: str = "", confirmed: bool = False, **plan):
+        manifest = self.root.parent / "manifest"
+        manifest.write_text("".join(format_manifest(read_tree(self.image).entries)))
+        site = node_site.Site(str(self.root), str(self.state), kernel, self.log.append, lambda *_: None, lambda _: None)
+        stamps = Stamps.blank(len(manifest.read_bytes().splitlines()))
+        whole = {"serial": "s", "image": "c@1", "protect": [], "fixups": [], **plan}
+        source = Source({"image": f"{self.image}/", "overrides": f"{self.image.parent}/overrides/"}, {})
+        known = Known(str(manifest), "", stamps, False)
+        return node_update.update(site, whole, known, source, node_update.Options(confirmed=confirmed))
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> UpdatedNode:
+    return UpdatedNode(tmp_path)
 
 
 def processes() -> Processes:
@@ -374,6 +418,24 @@ def test_case_19_a_lastlog_of_a_terabyte_of_holes_takes_no_room(tmp_path: Path) 
     assert 9096 <= found.bytes < 1 << 20 and found.usage["/var/log"] == found.bytes
     assert next(each for each in found.entries if each.path == "var/log/lastlog").size == 1 << 25
     planned(bytes_=found.bytes)
+
+
+def test_case_19_an_update_names_the_file_that_nobody_may_change(node: UpdatedNode) -> None:
+    """Somebody has made a file of the node immutable, and the image has another version of it."""
+    lay(node.image, {"etc/issue": "one", "srv/door": ""})
+    node.update()
+    (node.image / "srv/door").unlink()
+    os.mknod(node.image / "srv/door", 0o140755)
+    (node.image / "etc/issue").write_text("other")
+    run(("chattr", "+i", str(node.root / "etc/issue")))
+    try:
+        with pytest.raises(Failed, match="Operation not permitted") as caught:
+            node.update()
+    finally:
+        run(("chattr", "-i", str(node.root / "etc/issue")))
+    assert caught.value.where == "/etc/issue" and "lsattr" in caught.value.hint
+    node.update()
+    assert (node.root / "etc/issue").read_text() == "other" and (node.root / "srv/door").is_socket()
 
 
 # --- 20 ------------------------------------------------------------------------------------------------------------
@@ -697,3 +759,208 @@ def test_case_25_what_has_no_ethernet_address_is_no_nic_that_one_could_go_by(
     """An IPoIB interface has an address of 20 bytes that changes with the subnet manager; it breaks no inventory."""
     found = nic(NetDevice("ib0", {"ID_PATH": "pci-0000:81:00.0"}, attributes, permanent, "mlx5_core"))
     assert (str(found.mac) if found else None) == expected
+
+
+# --- 26 ------------------------------------------------------------------------------------------------------------
+
+ESP = "11111111-2222-4333-8444-555555555555"
+# The firmware of a machine: what efibootmgr(8) prints is in a file, what goes wrong is said by $FAULT.
+EFIBOOTMGR = f"""#!/bin/sh
+echo "$*" >>$0.log
+said() {{ echo "Could not prepare Boot variable: $1" >&2; exit 5; }}
+case "$*" in *--verbose*)
+  [ "$FAULT" = hidden ] && {{ echo "EFI variables are not supported on this system." >&2; exit 2; }}
+  cat $0.nvram; exit;; esac
+[ "$FAULT" = read-only ] && said "Read-only file system"
+for word; do case $before in --bootnum) sed -i "/^Boot$word/d" $0.nvram;;
+  --bootorder) [ "$FAULT" = reorders ] || sed -i "s/^BootOrder.*/BootOrder: $word/" $0.nvram;; esac; before=$word; done
+case "$*" in *--create-only*)
+  [ "$FAULT" = full ] && said "No space left on device"
+  [ "$FAULT" = drops ] || cat >>$0.nvram <<'END'
+Boot0009* imaged\tHD(1,GPT,{ESP},0x800,0x1)/File(\\EFI\\BOOT\\BOOTX64.EFI)
+END
+  [ "$FAULT" = reorders ] && sed -i 's/^BootOrder: /BootOrder: 0009,/' $0.nvram;;
+esac
+exit 0
+"""
+NVRAM = """BootCurrent: 0002
+BootOrder: 0001,0002
+Boot0001* Windows\tHD(1,GPT,dddddddd-2222-4333-8444-555555555555,0x800,0x1)/File(\\EFI\\MS\\BOOT.EFI)
+Boot0002* UEFI PXEv4\tPciRoot(0x0)/Pci(0x3,0x0)/MAC(525400000001,1)/IPv4(0.0.0.00.0.0.0,0,0)
+"""
+
+
+class Board:
+    """A mainboard with variables, and one disk with an ESP."""
+
+    def __init__(self, base: Path) -> None:
+        self.bin, self.sys = base / "bin", base / "sys"
+        lay(base, {"bin/efibootmgr": EFIBOOTMGR, "bin/blkid": f"#!/bin/sh\necho {ESP}\n", "bin/efibootmgr.nvram": NVRAM,
+                   "sys/devices/block/vda/vda1/partition": "1\n", "sys/class/block/keep": ""})  # fmt: skip
+        for name in ("efibootmgr", "blkid"):
+            (self.bin / name).chmod(0o755)
+        (self.sys / "class/block/vda1").symlink_to(self.sys / "devices/block/vda/vda1")
+
+    def install(self, monkeypatch: pytest.MonkeyPatch, fault: str = "", *, required: bool = False) -> list[str]:
+        """What the agent says as it sets the boot entries."""
+        monkeypatch.setenv("PATH", f"{self.bin}:{os.environ['PATH']}")
+        monkeypatch.setenv("FAULT", fault)
+        heard: list[str] = []
+        step = SetBootEntries("imaged", "/EFI/BOOT/BOOTX64.EFI", ("/dev/vda1",), required=required)
+        set_boot_entries(step, processes().run, heard.append, self.sys)
+        return heard
+
+    @property
+    def nvram(self) -> str:
+        return (self.bin / "efibootmgr.nvram").read_text()
+
+    @property
+    def writes(self) -> list[str]:
+        log = self.bin / "efibootmgr.log"
+        lines = log.read_text().splitlines() if log.exists() else []
+        return [line for line in lines if "--verbose" not in line]
+
+
+@pytest.mark.parametrize("fault", ["full", "read-only", "hidden", "drops"])
+def test_case_26_firmware_that_takes_no_entry_ends_no_install_that_can_start_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    """NVRAM is full, its variables cannot be written or read, or an entry is lost at once: the loader lies where
+    firmware looks without an entry, so the install goes on and says what happened. Where the layout has no such copy,
+    the node would not start, and the install fails."""
+    board = Board(tmp_path)
+    assert "The firmware keeps its boot entries as they were" in "".join(board.install(monkeypatch, fault))
+    assert board.nvram == NVRAM, "nobody else's entries are touched"
+    with pytest.raises(ImagedError, match="did not take a boot entry") as caught:
+        board.install(monkeypatch, fault, required=True)
+    assert "removable_path" in caught.value.hint
+
+
+def test_case_26_the_removable_path_is_filled_unless_a_layout_says_otherwise() -> None:
+    """What the case above rests on."""
+    plan, _ = planned()
+    grub = [" ".join(step.argv) for step in of(RunInTarget, every_step(plan)) if "--target=x86_64-efi" in step.argv]
+    assert grub and all("--removable" in line or "--force-extra-removable" in line for line in grub)
+    assert [step.required for step in of(SetBootEntries, every_step(plan))] == [False]
+
+
+@pytest.mark.parametrize("fault", ["", "reorders"])
+def test_case_26_the_network_stays_first_also_where_firmware_puts_new_entries_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    """Else the node could never be installed again from the network; the order is set again after the entry is made."""
+    board = Board(tmp_path)
+    assert board.install(monkeypatch, fault) == []
+    assert board.writes[-1].endswith("--bootorder 0002,0009,0001")
+    if not fault:
+        assert "BootOrder: 0002,0009,0001\n" in board.nvram
+
+
+@pytest.mark.parametrize(
+    ("machine", "fault"),
+    [
+        ({"efi_bits": 32}, "firmware is of 32 bits"),
+        ({"secure_boot": True}, "Secure Boot is on and the image has no signed boot loader"),
+    ],
+)
+def test_case_26_what_the_firmware_would_refuse_is_refused_before_the_disk_is_wiped(
+    machine: dict[str, object], fault: str
+) -> None:
+    """UEFI of 32 bits on a 64-bit processor, and Secure Boot with a GRUB that nobody has signed."""
+    with pytest.raises(CannotPlan, match=fault):
+        planned(machine=evolve(MACHINE, **machine))
+
+
+# --- 27 ------------------------------------------------------------------------------------------------------------
+
+
+def test_case_27_an_image_of_another_processor_is_refused_at_install_and_update(tmp_path: Path) -> None:
+    """An arm64 image was given to an x86 node: by the programs in the tree, not by its name."""
+    arm = bytearray(ELF)
+    arm[18] = 183
+    facts = facts_of_tree.read(Tree(lay(tmp_path, {"bin/sh": bytes(arm)})))
+    assert facts.arch == "aarch64"
+    wrong = evolve(FACTS, arch=facts.arch, grub_platforms=("arm64-efi", "i386-pc", "x86_64-efi"))
+    with pytest.raises(CannotPlan, match="the image is for aarch64, the machine is x86_64"):
+        planned(wrong)
+    system, site = planned()[1], Site(SITE, "http://10.0.0.1:8080")
+    with pytest.raises(CannotPlan, match="compute@1 is for aarch64, the node is x86_64"):
+        plan_update(NODE, version(wrong), system, MACHINE, site, Layers(), 8730)
+
+
+@pytest.mark.parametrize("merged", [False, True], ids=["/lib64", "/usr/lib64"])
+def test_case_27_an_update_does_not_change_the_c_library_for_another_one(node: UpdatedNode, merged: bool) -> None:
+    """From glibc to musl within one distribution: in the middle of it no program of the node would start, rsync and
+    Python among them. It is refused before the first write; a newer glibc is not."""
+    where = "usr/lib64" if merged else "lib64"
+    shell = ELF + b"\0/lib64/ld-linux-x86-64.so.2\0"
+    lay(node.image, {f"{where}/ld-linux-x86-64.so.2": "2.31", "usr/bin/sh": shell, "etc/os-release": "ID=void\n",
+                     "usr/lib/ld-linux.so.2": "of 32 bits"})  # fmt: skip
+    for name in ("bin", "lib64") if merged else ("bin",):
+        (node.image / name).symlink_to(f"usr/{name}")
+    node.update(guard={"os_id": "void"})
+    (node.image / where / "ld-linux-x86-64.so.2").write_text("2.36")
+    (node.image / "usr/lib/ld-linux.so.2").unlink()
+    node.update(guard={"os_id": "void"})
+    (node.image / where / "ld-linux-x86-64.so.2").unlink()
+    lay(node.image, {"lib/ld-musl-x86_64.so.1": "musl"})
+    with pytest.raises(Refused, match=r"no /lib64/ld-linux-x86-64\.so\.2, which starts every program"):
+        node.update(guard={"os_id": "void"})
+    assert (node.root / where / "ld-linux-x86-64.so.2").read_text() == "2.36"
+    assert not (node.root / "lib/ld-musl-x86_64.so.1").exists()
+    node.update(guard={"os_id": "void"}, confirmed=True)
+    assert (node.root / "lib/ld-musl-x86_64.so.1").exists()
+
+
+# --- 28 ------------------------------------------------------------------------------------------------------------
+
+ESP_ON_RAID = """\
+version: 1
+disks:
+- id: os
+  match: [{rotational: false}]
+  count: 2
+  partitions:
+  - {id: e, role: ROLE, size: 512M}
+  - {id: r, role: raid, size: {min: 10G}}
+raid:
+- {id: md-esp, level: 1, metadata: "METADATA", devices: ["os[*].e"], fs: vfat, mount: /boot/efi}
+- {id: md-root, level: 1, devices: ["os[*].r"], fs: ext4, mount: /}
+"""
+
+
+@pytest.mark.parametrize(
+    ("role", "metadata", "fault"),
+    [
+        ("raid", "1.2", "firmware reads nothing but partitions of role esp .esp.mirrors keeps copies alike"),
+        ("raid", "1.0", "firmware reads nothing but partitions of role esp .esp.mirrors keeps copies alike"),
+        ("esp", "1.2", "role"),
+    ],
+)
+def test_case_28_an_esp_on_an_array_is_refused_with_what_to_do_instead(
+    tmp_path: Path, role: str, metadata: str, fault: str
+) -> None:
+    """With metadata 1.2 the superblock lies where firmware looks for FAT; with 1.0 firmware would write to one half of
+    the mirror."""
+    text = ESP_ON_RAID.replace("ROLE", role).replace("METADATA", metadata)
+    with pytest.raises(BadInput, match=fault):
+        read_layout(layouts.find(lay(tmp_path, {"mirror.yaml": text}), "mirror"), "mirror")
+
+
+def test_case_28_each_disk_of_a_mirror_has_a_plain_esp_with_the_same_in_it() -> None:
+    """What to do instead, as shipped: two partitions, one copied once the boot loader is in it, an entry for each."""
+    disks = tuple(
+        Disk(f"/dev/nvme{at}n1", 480 * GIB, bus=Bus.NVME, serial=f"S{at}", by_path=f"nvme-{at}") for at in (0, 1)
+    )
+    plan, system = planned(evolve(FACTS, commands=(*FACTS.commands, "mdadm")), evolve(MACHINE, disks=disks),
+                           layout="raid1-data-raid")  # fmt: skip
+    steps = every_step(plan)
+    esps = [each.device for each in of(MakeFilesystem, steps) if each.fs is Filesystem.VFAT]
+    assert len(esps) == 2 and not any("/md/" in each for each in esps)
+    (mirror,), (entries,) = of(MirrorEsp, steps), of(SetBootEntries, steps)
+    assert [system.esp.device, *mirror.devices] == esps == list(entries.devices)
+    loader = max(
+        at for at, step in enumerate(steps) if isinstance(step, RunInTarget) and step.argv[0] == "grub-install"
+    )
+    assert loader < steps.index(mirror) < steps.index(entries)
+    assert not set(esps) & {member for each in of(MakeArray, steps) for member in each.members}
