@@ -84,6 +84,8 @@ def test_a_life(rehearse: Callable[..., Rehearsal], site: object, tmp_path: Path
     kinds = {change["path"]: change["action"] for change in dry["changes"]}
     assert (kinds["/etc/motd"], kinds["/usr/bin/slabtop"], kinds["/opt/new"]) == ("change", "delete", "add")
 
+    cut_short(r, site, tmp_path)
+    assert kernel(r) == old
     updated(r, site, restarts=True)
     new = kernel(r)
     assert new != old and kinds[f"/boot/vmlinuz-{new}"] == "add"
@@ -96,9 +98,29 @@ def test_a_life(rehearse: Callable[..., Rehearsal], site: object, tmp_path: Path
     assert (kernel(r), default_kernel(r)) == (old, old)
     updated(r, site, "--to", "1")
     cluster(r, site, "verify", NODE, "--checksum")
+
+    r.ssh(NODE, "sh", "-c", "rm /usr/bin/less; echo drift >> /usr/bin/free; touch /opt/stranger")
+    cluster(r, site, "updateclient", NODE, "--plain", "--to", "1")
     r.ssh(NODE, "sync")
     r.guests[NODE].power_off()
     assert not unlike_version(r, 1, tmp_path), unlike_version(r, 1, tmp_path)[:20]
+
+
+def cut_short(r: Rehearsal, site: object, scratch: Path) -> None:
+    """The node's power goes while an update's files come; it starts again, from the kernel that it had."""
+    key, before = Path(site.state) / "key", r.boot_id(NODE)  # type: ignore[attr-defined]
+
+    def transfers() -> int:
+        return r.daemon.log.read_text().count("begins, pid")
+
+    known = transfers()
+    argv = (*r.imaged("updateclient", NODE), "--ssh-key", str(key))
+    with process.start(argv, output=scratch / "cut.log") as update:
+        r.watch(lambda _: transfers() > known, lambda _: None, timeout=900)
+        r.guests[NODE].power_off()
+        update.kill()
+    r.guests[NODE].power_on()
+    r.wait_restart(NODE, before)
 
 
 def unlike_version(r: Rehearsal, number: int, scratch: Path) -> list[str]:
