@@ -12,6 +12,8 @@ from imaged.model.hardware import Disk, Inventory, partition_path
 from imaged.model.layout import DiskSpec, Layout, Partition, Wipe
 from imaged.model.stack import Array, Content, Preserve, VolumeGroup
 
+Lost = Sequence[tuple[Disk, tuple[int, ...]]]  # the chosen disks, with the numbers of the partitions that stay on each
+
 _LUKS = "crypto_LUKS"
 _ARRAYS = "/dev/md/"
 
@@ -85,10 +87,10 @@ def kept_numbers(spec: DiskSpec, disk: Disk, kept: Iterable[FoundPartition]) -> 
     return tuple(sorted(numbers))
 
 
-def refuse_strangers(layout: Layout, inventory: Inventory, lost: Sequence[tuple[Disk, tuple[int, ...]]]) -> None:
+def refuse_strangers(layout: Layout, inventory: Inventory, lost: Lost) -> None:
     """``lost`` are the chosen disks with the numbers of what stays on each. Raises CannotPlan naming every stranger,
     and whatever would lose a part although the layout preserves it."""
-    gone = {path for disk, keeps in lost for path in _paths_lost(disk, keeps)}
+    gone = paths_gone(lost)
     faults = [*_strangers(layout, inventory, gone), *_torn(layout, inventory, gone)]
     if faults:
         hint = "Name it in the layout, or say `wipe_unknown: true` there if it may go."
@@ -128,10 +130,12 @@ def _listed(gone: set[str], devices: Iterable[str]) -> str:
     return ", ".join(sorted(gone & set(devices)))
 
 
-def _paths_lost(disk: Disk, keeps: tuple[int, ...]) -> Iterator[str]:
-    if not keeps:
-        yield disk.path
-    yield from (partition_path(disk.path, each.number) for each in disk.partitions if each.number not in keeps)
+def paths_gone(lost: Lost) -> set[str]:
+    """Paths of the disks and partitions that are not there any more afterwards."""
+    gone = {disk.path for disk, keeps in lost if not keeps}
+    for disk, keeps in lost:
+        gone |= {partition_path(disk.path, each.number) for each in disk.partitions if each.number not in keeps}
+    return gone
 
 
 def _is(wanted: Partition, found: FoundPartition) -> bool:

@@ -4,11 +4,10 @@ from collections.abc import Iterator, Sequence
 
 from imaged.model.errors import CannotPlan
 from imaged.model.found import FoundGroup
-from imaged.model.hardware import Disk, Inventory, partition_path
+from imaged.model.hardware import Inventory, partition_path
 from imaged.model.layout import Layout
 from imaged.model.stack import Preserve, VolumeGroup
-
-Lost = Sequence[tuple[Disk, tuple[int, ...]]]  # the chosen disks, with the numbers of the partitions that stay on each
+from imaged.planning.keeping import Lost, paths_gone
 
 
 def refuse_same_names(layout: Layout, inventory: Inventory, lost: Lost) -> None:
@@ -16,7 +15,7 @@ def refuse_same_names(layout: Layout, inventory: Inventory, lost: Lost) -> None:
 
     Raises CannotPlan naming each group and where it stays.
     """
-    gone = {path for disk, keeps in lost for path in _gone(disk, keeps)}
+    gone = paths_gone(lost)
     stays = (_partitions_and_disks(inventory) - gone) | _arrays(inventory, gone)
     faults = [fault for group in layout.lvm for fault in _faults(group, inventory.groups, stays)]
     if faults:
@@ -46,9 +45,3 @@ def _partitions_and_disks(inventory: Inventory) -> set[str]:
 def _arrays(inventory: Inventory, gone: set[str]) -> set[str]:
     """Arrays that lose no member; the others go, with what stands on them."""
     return {f"/dev/md/{each.name}" for each in inventory.arrays if not gone & set(each.devices)}
-
-
-def _gone(disk: Disk, keeps: tuple[int, ...]) -> Iterator[str]:
-    if not keeps:
-        yield disk.path
-    yield from (partition_path(disk.path, each.number) for each in disk.partitions if each.number not in keeps)
