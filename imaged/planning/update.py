@@ -153,8 +153,16 @@ def _bootloader(target: Target) -> Iterator[Triggered]:
         one = evolve(fitting, facts=evolve(target.facts, kernels=(kernel,)))
         yield from _triggered(initramfs(one) if _builds(target) else (), _initramfs_when(kernel))
     yield from _triggered(remember_install_disk(fitting), ("/var/cache/debconf/config.dat", *_paths("i386-pc")))
-    for step in boot_loader(fitting):
+    for step in boot_loader(_by_place(fitting)):
         yield from _triggered((step,), _loader_when(step))
+
+
+def _by_place(target: Target) -> Target:
+    """The names that disks had at the install may be those of others by now; udev keeps a name for each place."""
+    if "udevadm" not in target.facts.commands:
+        return target
+    names = tuple(map(target.stable_name, target.system.boot_disks))
+    return evolve(target, system=evolve(target.system, boot_disks=names))
 
 
 def _loader_when(step: Step) -> tuple[str, ...]:
