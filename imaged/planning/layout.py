@@ -18,7 +18,7 @@ from imaged.planning.arch import machine_arch
 from imaged.planning.layout_draft import DiskDraft, Draft, GroupDraft
 from imaged.planning.layout_faults import faults_of
 from imaged.planning.layout_rules import starts_by_bios, starts_by_uefi
-from imaged.planning.platforms import is_signed, platforms, unified
+from imaged.planning.platforms import is_signed, platforms, presets, unified
 
 VERSION = 1
 _LISTS = ("disks", "raid", "luks", "lvm", "swap", "mounts")
@@ -192,11 +192,12 @@ def _firmware_faults(layout: Layout, inventory: Inventory) -> Iterator[str]:
 
 
 def _unified_faults(layout: Layout, facts: ImageFacts, inventory: Inventory) -> Iterator[str]:
-    """What makes the image's kernels puts them where its configuration says: firmware must find them there."""
+    """Unified kernels are made where mkinitcpio's presets say, and stay where they are if nothing makes them anew:
+    firmware must find them there. kernel-install(8) looks for the ESP itself."""
     esps = (each.mount for disk in layout.disks for each in disk.partitions if each.role is Role.ESP and each.mount)
     mount = layout.esp.mount if layout.esp else next(esps, "")
     if inventory.firmware is Firmware.UEFI and mount:
-        for path in unified(facts):
+        for path in presets(facts) or (() if "kernel-install" in facts.commands else unified(facts)):
             if not path.startswith(f"{mount}/EFI/Linux/"):
                 where = path.partition("/EFI/Linux/")[0]
                 yield f"the image makes its kernel at {path}: the layout must mount the ESP at {where}, not at {mount}"

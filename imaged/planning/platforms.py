@@ -47,14 +47,19 @@ class Chain:
 def unified(facts: ImageFacts) -> tuple[str, ...]:
     """Kernels that are UEFI programs with initramfs and command line in them (UAPI.5): where mkinitcpio's presets make
     them, else where they lie."""
+    lying = (path for path in facts.files if "/EFI/Linux/" in path and path.endswith(".efi"))
+    return presets(facts) or tuple(lying)
+
+
+def presets(facts: ImageFacts) -> tuple[str, ...]:
+    """Where mkinitcpio makes unified kernels: its presets say it, whatever the node mounts there."""
     made: list[str] = []
     for path, text in sorted(facts.texts.items()):
         if path.startswith("/etc/mkinitcpio.d/"):
             said = dict(_PRESET.findall(text))
             names = said.get("PRESETS", "").strip("()").replace('"', " ").replace("'", " ").split()
             made += [said[f"{name}_uki"].strip("\"'") for name in names if said.get(f"{name}_uki")]
-    lying = (path for path in facts.files if "/EFI/Linux/" in path and path.endswith(".efi"))
-    return tuple(dict.fromkeys(made or lying))
+    return tuple(dict.fromkeys(made))
 
 
 def efis(facts: ImageFacts) -> tuple[Efi, ...]:

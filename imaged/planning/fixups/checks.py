@@ -10,8 +10,8 @@ from imaged.planning.fixups.identity import SECRET_PATH
 from imaged.planning.fixups.loader import Loader, loader, menu_of
 from imaged.planning.fixups.systemd_boot import kernels_on_esp
 from imaged.planning.fixups.target import Target
-from imaged.planning.fixups.tool import Tool, initrd_of, tool
-from imaged.planning.platforms import chains, efis, unified
+from imaged.planning.fixups.tool import initrd_of
+from imaged.planning.platforms import chains, efis, presets, unified
 
 _UUID = re.compile(r"UUID=\"?([0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})")
 
@@ -66,10 +66,10 @@ def _kernels(target: Target) -> list[Step]:
         steps.append(CheckFile(kernel.image, reason="the menu names this kernel"))
         if kernel.initrd or not unified(target.facts):
             steps.append(CheckFile(initrd_of(kernel, target.facts), reason="the kernel would not find its root"))
-    if tool(target.facts) is Tool.MKINITCPIO and target.system.uefi:
+    if target.system.uefi:
         own, golden = f"root=UUID={target.system.root.uuid}", golden_uuids(target)
         reason = "the kernel would look for the golden client's root"
-        steps += [CheckFile(path, contains=own, lacks=golden, reason=reason) for path in unified(target.facts)]
+        steps += [CheckFile(path, contains=own, lacks=golden, reason=reason) for path in presets(target.facts)]
     return steps
 
 

@@ -10,6 +10,7 @@ from imaged.planning.fixups.target import Target
 # How the first field of fstab(5) names a block device; what is none (a server, a file of the tree) stays.
 _DISK = re.compile(r"/dev/|(UUID|LABEL|PARTUUID|PARTLABEL|ID)=")
 _SHARED = ("gpfs", "lustre", "ocfs2", "gfs2")  # named by a device, which every node of a cluster has
+_KERNELS_OWN = ("/dev/", "/proc/", "/run/", "/sys/")
 _ON_DISKS = ("swap", "zfs")  # of the golden client's disks, whatever their source looks like
 _OCTAL = re.compile(r"\\([0-7]{3})")
 # First parts of the mount points that a system does not start without; / is the empty one.
@@ -33,7 +34,7 @@ def mount_points(target: Target) -> tuple[Step, ...]:
     it mounts, others do not, and findmnt(8) takes the line for a fault."""
     lines = (line for line in _kept(target) if not line.lstrip().startswith("#"))
     places = (*(each.mount for each in target.system.mounts), *(_unescape(line.split()[1]) for line in lines))
-    wanted = tuple(dict.fromkeys(place for place in places if place.startswith("/")))
+    wanted = tuple(dict.fromkeys(each for each in places if each.startswith("/") and not each.startswith(_KERNELS_OWN)))
     return (RunInTarget(("mkdir", "-p", "--", *wanted), reason="fstab mounts there"),) if wanted else ()
 
 
