@@ -57,6 +57,7 @@ from imaged.planning.fixups.target import Target
 from imaged.planning.install import Site, plan, plan_with_system, target_of
 from imaged.planning.layout import read as read_layout
 from imaged.planning.storage import storage
+from imaged.planning.update import Layers, plan_update
 from imaged.store import facts as facts_of_tree
 from imaged.store import yamlfile
 from imaged.store.paths import shipped
@@ -302,6 +303,18 @@ def test_case_02_a_swap_between_plan_and_wipe_stops_the_install(tmp_path: Path) 
         confirm(step.disk, (FIRST, SECOND))
         with pytest.raises(Conflict, match="not the disk of the plan: serial"):
             confirm(step.disk, SWAPPED)
+
+
+def test_case_02_an_update_writes_grub_to_the_disk_in_that_place_not_of_that_name(tmp_path: Path) -> None:
+    """The node was installed on /dev/nvme0n1, and the next boot calls that disk nvme1n1: new GRUB modules are no reason
+    to write a boot sector to the data disk that has the name now. An image without udev has no better name."""
+    known = layout("one-disk", **{"pick: smallest": 'serial: "S1"'})
+    for programs, disk in (({"usr/bin/udevadm": ""}, f"/dev/disk/by-path/{FIRST.by_path}"), ({}, FIRST.path)):
+        facts = version(image(tmp_path / str(len(programs)), DEBIAN, programs))
+        made = plan_with_system(NODE, facts, known, machine(FIRST, SECOND), SITE)[1]
+        update = plan_update(NODE, facts, made, machine(FIRST, SECOND), SITE, Layers(), 873)
+        runs = [each.step.argv for each in update.bootloader if isinstance(each.step, RunInTarget)]
+        assert [argv for argv in runs if "--target=i386-pc" in argv] == [("grub-install", "--target=i386-pc", disk)]
 
 
 # 3
@@ -656,7 +669,7 @@ def test_case_09_kernel_install_in_a_chroot_without_a_command_line_of_its_own(tm
     install = plan(NODE, version(facts), layout("one-disk", **AT_EFI), machine(NVME), SITE)
     steps = [step for phase in install.phases for step in phase.steps]
     told = next(at for at, step in enumerate(steps) if getattr(step, "path", "") == "/etc/kernel/cmdline")
-    runs = [at for at, step in enumerate(steps) if isinstance(step, RunInTarget) and step.argv[0] == "kernel-install"]
+    runs = [at for at, step in enumerate(steps) if isinstance(step, RunInTarget) and "kernel-install" in step.argv]
     assert runs and told < min(runs)
     carry_out(tuple(step for step in steps[: min(runs)] if isinstance(step, WriteFile)), tmp_path)
     made = install_kernel(tmp_path, NEWER).read_text()
@@ -716,6 +729,19 @@ def test_case_10_unified_kernels_must_lie_where_firmware_looks(tmp_path: Path) -
     facts = version(image(tmp_path, ARCH, SYSTEMD_BOOT))
     with pytest.raises(CannotPlan, match="must mount the ESP at /efi, not at /boot/efi"):
         plan(NODE, facts, layout("one-disk"), machine(NVME), SITE)
+
+
+def test_case_10_unified_kernels_that_kernel_install_makes_go_wherever_the_esp_is(tmp_path: Path) -> None:
+    """Without presets kernel-install makes them, and it looks for the ESP itself; one that nothing can make again must
+    stay where it is, and an ESP elsewhere is refused."""
+    parts = {key: value for key, value in ARCH.items() if "mkinitcpio" not in key}
+    wanted = layout("one-disk")
+    install = plan(NODE, version(image(tmp_path / "with", parts, SYSTEMD_BOOT)), wanted, machine(NVME), SITE)
+    assert any("kernel-install add" in each for each in commands(install))
+    assert "/boot/efi/EFI/Linux/*.efi" in {each.path for each in steps_of(install, RemovePath)}
+    alone = version(image(tmp_path / "without", parts, SYSTEMD_BOOT, without=("usr/bin/kernel-install",)))
+    with pytest.raises(CannotPlan, match="must mount the ESP at /efi"):
+        plan(NODE, alone, wanted, machine(NVME), SITE)
 
 
 # 11
