@@ -2,6 +2,10 @@
 
 from attrs import frozen
 
+# By this file in an image its dracut has built, and builds, for any machine: it is written when that was done. What a
+# golden client says in a file of its own may be younger than its initramfs.
+DRACUT_GENERIC = "/etc/dracut.conf.d/90-imaged-generic.conf"
+
 
 @frozen
 class Kernel:

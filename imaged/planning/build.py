@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from attrs import frozen
 
-from imaged.model.image import ImageFacts
+from imaged.model.image import DRACUT_GENERIC, ImageFacts
 from imaged.model.plan import CheckFile, MakeLink, RemovePath, RunInTarget, WriteFile
 from imaged.model.recipe import LOCKED, Recipe, Renderer
 from imaged.planning.build_tools import BUILT_IN_LOCALES, RPM_DATABASE
@@ -157,11 +157,13 @@ def _initramfs(recipe: Recipe, paths: Iterable[str]) -> tuple[BuildStep, ...]:
     """Built again where a file of the recipe goes into it: the packages built one before those were there.
 
     dracut's is built again in any case. Made by a package's script it fits the machine that it was made on, unless the
-    image says otherwise (dracut.conf(5), hostonly).
+    image says otherwise (dracut.conf(5), hostonly); ours says so, and installs then need not build it once more.
     """
     argv: tuple[str, ...] = ()
+    says: tuple[BuildStep, ...] = ()
     if recipe.tool.rpm and "dracut" in recipe.packages:
         argv = ("dracut", "--regenerate-all", "--force", "--no-hostonly", "--no-hostonly-cmdline")
+        says = (WriteFile(DRACUT_GENERIC, 'hostonly="no"\n', reason="nodes may have any hardware"),)
     elif not recipe.tool.rpm and any(path.startswith(_INITRAMFS_INPUTS) for path in paths):
         argv = ("update-initramfs", "-u", "-k", "all")
-    return (RunInTarget(argv, timeout=1800, reason="what the recipe wants in it"),) if argv else ()
+    return (*says, RunInTarget(argv, timeout=1800, reason="what the recipe wants in it")) if argv else ()

@@ -6,6 +6,7 @@ definition: the list that node and server keep, and what an update leaves alone,
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from itertools import dropwhile
 
 from attrs import frozen
 
@@ -120,6 +121,8 @@ def _touches(step: Step) -> Iterator[Touch]:
 
 
 def _written_by(argv: tuple[str, ...]) -> Iterator[str]:
+    if argv[0] == "env":
+        argv = tuple(dropwhile(lambda word: "=" in word, argv[1:]))
     for program, argument, paths in _WRITES:
         if argv[0] == program and (not argument or argument in argv):
             yield from paths

@@ -5,7 +5,7 @@ import re
 import shlex
 from collections.abc import Iterator
 
-from imaged.model.image import ImageFacts, Kernel
+from imaged.model.image import DRACUT_GENERIC, ImageFacts, Kernel
 from imaged.store.facts_devices import device_names
 from imaged.store.facts_network import links, started_by_init
 from imaged.store.tree import Tree
@@ -197,7 +197,18 @@ def _is_masked(tree: Tree, unit: str) -> bool:
 
 
 def _initramfs_generic(tree: Tree) -> bool:
-    """initramfs.conf(5): MODULES=most, said last by initramfs.conf or, after it, a file of conf.d."""
+    """initramfs.conf(5): MODULES=most, said last by initramfs.conf or, after it, a file of conf.d.
+
+    Of dracut it is known by a file of ours, unless one that is read later says otherwise (dracut.conf(5)).
+    """
+    if tree.exists(DRACUT_GENERIC):
+        names = {*tree.names("/usr/lib/dracut/dracut.conf.d"), *tree.names("/etc/dracut.conf.d")}
+        said = "\n".join(
+            tree.text(f"/etc/dracut.conf.d/{name}") or tree.text(f"/usr/lib/dracut/dracut.conf.d/{name}")
+            for name in sorted(names)
+            if name.endswith(".conf")
+        )
+        return re.findall(r"(?m)^\s*hostonly=[\"']?(\w+)", said)[-1:] == ["no"]
     files = ["/etc/initramfs-tools/initramfs.conf"]
     files += [f"/etc/initramfs-tools/conf.d/{name}" for name in tree.names("/etc/initramfs-tools/conf.d")]
     said = ""

@@ -3,7 +3,7 @@
 import pytest
 from attrs import evolve
 
-from imaged.model.image import ImageFacts, Kernel
+from imaged.model.image import DRACUT_GENERIC, ImageFacts, Kernel
 from imaged.model.plan import CheckFile, MakeLink, RemovePath, RunInTarget, WriteFile
 from imaged.model.recipe import ExtraFile, Recipe, Renderer, RootLogin, Tool
 from imaged.planning.build import LayOver, RunScript, contained, finish_steps, last_steps, unfit
@@ -108,6 +108,9 @@ def test_the_images_own_rpm_gets_its_database_before_anything_else() -> None:
 def test_dracut_makes_an_initramfs_for_every_machine() -> None:
     argvs = [step.argv for step in finish_steps(RPM) if _runs(step)]
     assert ("dracut", "--regenerate-all", "--force", "--no-hostonly", "--no-hostonly-cmdline") in argvs
+    assert [step.content for step in finish_steps(RPM) if getattr(step, "path", "") == DRACUT_GENERIC] == [
+        'hostonly="no"\n'
+    ]
     without = finish_steps(evolve(RPM, packages=("kernel",)), ("/etc/modprobe.d/x",))
     assert not any("dracut" in step.argv or "update-initramfs" in step.argv for step in without if _runs(step))
 

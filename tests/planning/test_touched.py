@@ -43,6 +43,7 @@ from imaged.planning.touched import RECORD, Touch, before_fixups, record, record
         (RunInTarget(("mkdir", "-p", "--", "/srv/a", "/srv/b")), ("/srv/a", "/srv/b")),
         (RunInTarget(("sed", "-i", "-E", "/^A=/d", "/etc/sysconfig/network")), ("/etc/sysconfig/network",)),
         (RunInTarget(("setfiles", "-F", "/etc")), ()),
+        (RunInTarget(("env", "A=b", "ssh-keygen", "-A")), ("/etc/ssh/ssh_host_*",)),
         (RestoreIdentity(), ("/etc/ssh/ssh_host_*",)),
         (OpenCrypt("/dev/sda3", "c", "u", "/etc/imaged/keys/c"), ("/etc/imaged/keys/c",)),
         (OpenCrypt("/dev/sda3", "c", "u"), ()),

@@ -85,6 +85,26 @@ def _below(root: Path, argv: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(str(tree.inside(root, word)) if word in files else word for word in argv)
 
 
+def run_fakes(steps: Iterable[Step], root: Path, fakes: dict[str, str]) -> list[str]:
+    """Programs of the tree that were really started, by the steps or by one another: those of ``fakes``, by name.
+
+    Each is a shell script that says its own arguments and then goes on with the lines given. Steps that run anything
+    else are passed over: it would be this machine's.
+    """
+    programs, log = root / "usr/fakes", root / "log"
+    programs.mkdir(parents=True)
+    log.touch()
+    for name, lines in fakes.items():
+        (programs / name).write_text(f'#!/bin/sh\nset -e\necho "{name} $*" >>{log}\n{lines}\n')
+        (programs / name).chmod(0o755)
+    for step in steps:
+        argv = step.argv if isinstance(step, RunInTarget) else ()
+        if argv and (argv[0] in fakes or (argv[0] == "env" and argv[2] in fakes)):
+            start = argv if argv[0] == "env" else ("env", *argv)
+            subprocess.run(("/usr/bin/env", *start[1:]), check=True, env={"PATH": str(programs)})
+    return log.read_text().splitlines()
+
+
 State = dict[str, tuple[str, bytes]]
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from imaged.model.image import ImageFacts, Kernel
+from imaged.model.image import DRACUT_GENERIC, ImageFacts, Kernel
 from imaged.store.facts import read
 from imaged.store.tree import Tree
 
@@ -158,6 +158,12 @@ CONF = "etc/initramfs-tools/initramfs.conf"
         ({CONF: "MODULES=dep\n", "etc/initramfs-tools/conf.d/site": 'MODULES="most"\n'}, True),
         ({CONF: "BUSYBOX=auto\n"}, False),
         ({}, False),
+        ({DRACUT_GENERIC[1:]: 'hostonly="no"\n', "usr/lib/dracut/dracut.conf.d/01-dist.conf": 'hostonly="yes"'}, True),
+        ({DRACUT_GENERIC[1:]: 'hostonly="no"\n', "etc/dracut.conf.d/99-site.conf": "hostonly=yes\n"}, False),
+        ({DRACUT_GENERIC[1:]: 'hostonly="no"\n', "usr/lib/dracut/dracut.conf.d/99-x.conf": " hostonly=yes"}, False),
+        ({DRACUT_GENERIC[1:]: "# gone\n"}, False),
+        # Not of ours: it may have been written after the initramfs was built.
+        ({"usr/lib/dracut/dracut.conf.d/02-generic-image.conf": 'hostonly="no"\n'}, False),
     ],
 )
 def test_generic_initramfs(tmp_path: Path, files: dict[str, str | bytes], generic: bool) -> None:

@@ -5,6 +5,10 @@ from imaged.planning.fixups.target import Target
 from imaged.planning.fixups.tool import Tool, initrd_of, tool
 from imaged.planning.platforms import unified
 
+# dracut's own plugin (before dracut-ng 100) would build a second one, for the machine at hand, whatever initramfs
+# kernel-install is given (install.d/50-dracut.install).
+_ENTRY_ONLY = "KERNEL_INSTALL_PLUGINS=/usr/lib/kernel/install.d/90-loaderentry.install"
+
 
 def systemd_boot(target: Target) -> tuple[Step, ...]:
     """bootctl(1) writes the vendor's and the removable path. Kernels that the loader cannot read are brought to it by
@@ -39,9 +43,10 @@ def _kernels(target: Target) -> tuple[Step, ...]:
         return ()
     if unified(facts) and tool(facts) is Tool.MKINITCPIO:
         return ()  # mkinitcpio's presets have made them, with the node's command line in them
+    no_rebuild = ("env", _ENTRY_ONLY) if tool(facts) is Tool.DRACUT and not unified(facts) else ()
     return tuple(
         RunInTarget(
-            ("kernel-install", "add", each.version, each.image, initrd_of(each, facts)),
+            (*no_rebuild, "kernel-install", "add", each.version, each.image, initrd_of(each, facts)),
             timeout=1800,
             reason="systemd-boot reads kernels from the ESP only",
         )
