@@ -9,7 +9,7 @@ from imaged.model.layout import DiskSpec, Layout, Match, Pick
 from imaged.planning.choose_refusal import none_fits, not_alike, tie
 from imaged.planning.matching import in_order, mismatches, natural, unusable
 from imaged.planning.pruning import facts_of, prune
-from imaged.planning.sectors import refuse_mixed_sectors
+from imaged.planning.sectors import refuse_bios_on_large_sectors, refuse_mixed_sectors
 from imaged.planning.together import refuse_both
 
 
@@ -18,8 +18,8 @@ def choose(layout: Layout, inventory: Inventory) -> dict[str, tuple[Disk, ...]]:
 
     An entry takes its disks from the first alternative of its ``match`` that finds enough. Raises CannotPlan when none
     does (naming every disk and why it was passed over), when several choices are equally good (naming the disks, with
-    a line for ``match`` that tells them apart), for an array of disks whose sectors differ, and when the conditions of
-    the layout contradict each other on these disks.
+    a line for ``match`` that tells them apart), for an array of disks whose sectors differ, for disks that the BIOS of
+    the machine cannot start, and when the conditions of the layout contradict each other on these disks.
     """
     chosen: dict[str, tuple[Disk, ...]] = {}
     for index, spec in enumerate(layout.disks):
@@ -28,6 +28,7 @@ def choose(layout: Layout, inventory: Inventory) -> dict[str, tuple[Disk, ...]]:
     left = prune(layout, facts_of(inventory, chosen))
     refuse_both(layout, left)
     refuse_mixed_sectors(left, chosen)
+    refuse_bios_on_large_sectors(left, chosen, inventory.firmware)
     return chosen
 
 

@@ -1,11 +1,14 @@
-"""Which real disks an array lies on, and that their sectors are alike. Pure."""
+"""What the sectors of real disks allow: those of an array must be alike, and a BIOS reads small ones only. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping
 
 from imaged.model.errors import CannotPlan
-from imaged.model.hardware import Disk
+from imaged.model.hardware import Disk, Firmware
 from imaged.model.layout import Layout
+from imaged.planning.layout_rules import starts_by_bios
 from imaged.planning.references import parse_reference
+
+_BIOS = 512
 
 
 def refuse_mixed_sectors(layout: Layout, chosen: Mapping[str, tuple[Disk, ...]]) -> None:
@@ -20,6 +23,18 @@ def refuse_mixed_sectors(layout: Layout, chosen: Mapping[str, tuple[Disk, ...]])
                 where=f"layout {layout.name}: raid[{index}] ({array.id})",
                 hint="\n  ".join([*sizes, "Add sector: 512 or sector: 4096 to the match of its disks."]),
             )
+
+
+def refuse_bios_on_large_sectors(layout: Layout, chosen: Mapping[str, tuple[Disk, ...]], firmware: Firmware) -> None:
+    """The BIOS loads a boot sector of 512 bytes and counts in such (INT 13h): none starts a disk with larger ones.
+    Raises CannotPlan naming the disks where there is no other to start from."""
+    starting = [disk for spec in layout.disks if starts_by_bios((spec,)) for disk in chosen[spec.id]]
+    if firmware is Firmware.BIOS and starting and all(disk.logical_sector > _BIOS for disk in starting):
+        raise CannotPlan(
+            f"no BIOS starts from sectors of {starting[0].logical_sector} bytes",
+            where=", ".join(map(str, starting)),
+            hint="Start the machine by UEFI, or give the match of its system disk sector: 512.",
+        )
 
 
 def _below(devices: Iterable[str], layout: Layout, chosen: Mapping[str, tuple[Disk, ...]]) -> Iterator[Disk]:

@@ -363,6 +363,16 @@ def test_case_03_a_mate_of_512_byte_sectors_is_refused_for_an_array(tmp_path: Pa
         assert steps_of(plan(NODE, facts, layout("raid1-data-raid"), machine(*pair), SITE), MakeArray)
 
 
+def test_case_03_no_bios_starts_such_a_disk(tmp_path: Path) -> None:
+    """A machine with BIOS and a 4Kn disk would be wiped, filled, and never start: refused; by UEFI it starts."""
+    facts = version(image(tmp_path, DEBIAN))
+    large = evolve(NVME, logical_sector=4096, physical_sector=4096)
+    with pytest.raises(CannotPlan, match="no BIOS starts from sectors of 4096 bytes"):
+        plan(NODE, facts, layout("one-disk"), machine(large, firmware=Firmware.BIOS), SITE)
+    for disk, firmware in ((large, Firmware.UEFI), (evolve(NVME, physical_sector=4096), Firmware.BIOS)):
+        assert plan(NODE, facts, layout("one-disk"), machine(disk, firmware=firmware), SITE)
+
+
 # 4
 
 
