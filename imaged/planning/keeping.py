@@ -107,7 +107,8 @@ def _strangers(layout: Layout, inventory: Inventory, gone: set[str]) -> Iterator
             yield f"the volume group {group.name} on {_listed(gone, group.devices)} is not in the layout"
     for array in inventory.arrays:
         if array.name not in arrays and gone & set(array.devices):
-            yield f"the array {array.name} on {_listed(gone, array.devices)} is not in the layout"
+            name = array.name or array.uuid  # md 0.90 has no names
+            yield f"the array {name} on {_listed(gone, array.devices)} is not in the layout"
 
 
 def _torn(layout: Layout, inventory: Inventory, gone: set[str]) -> Iterator[str]:

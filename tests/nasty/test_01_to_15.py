@@ -244,6 +244,16 @@ def test_case_01_an_image_without_a_loader_for_the_other_firmware_is_refused_bef
         plan(NODE, version(facts), layout("one-disk-mbr"), machine(NVME), SITE)
 
 
+def test_case_01_an_initramfs_for_the_golden_clients_controller_is_made_anew(tmp_path: Path) -> None:
+    """MODULES=dep, or dracut's host-only: the image's initramfs has the driver of the old controller and no other."""
+    facts = image(tmp_path / "debian", DEBIAN, {"etc/initramfs-tools/initramfs.conf": "MODULES=dep\n"})
+    debian = plan(NODE, version(facts), layout("one-disk"), machine(NVME), SITE)
+    assert "update-initramfs -u -k 6.1.0-1-amd64" in commands(debian)
+    facts = image(tmp_path / "redhat", RED_HAT, RED_HAT_ESP)
+    red_hat = plan(NODE, version(facts), layout("one-disk"), machine(NVME), SITE)
+    assert [each for each in commands(red_hat) if each.startswith("dracut --force --no-hostonly")]
+
+
 @pytest.mark.parametrize("firmware", Firmware)
 def test_case_01_a_layout_drafted_from_a_bios_client_starts_by_either_firmware(
     tmp_path: Path, firmware: Firmware
@@ -456,6 +466,20 @@ def test_case_05_what_an_old_disk_still_carries_never_comes_alive_again(tmp_path
         disks.make_table(MakeTable(Disk(device, size), Label.GPT, old), without_udev)
         assert [signatures(f"{device}p{number}") for number in (1, 2, 3)] == [[], [], []]
         assert said("sfdisk", "--json", device).count('"node"') == 3, "the new table, not the copied one"
+
+
+def test_case_05_an_old_array_without_a_name_goes_only_if_somebody_says_so(tmp_path: Path) -> None:
+    """What is on the disk and not in the layout might be data: it is named, by its UUID where md 0.90 kept no name, and
+    goes where the layout says that unknown things may."""
+    facts = version(image(tmp_path, DEBIAN))
+    old = evolve(NVME, partitions=(FoundPartition(1, MIB, GIB, holds="linux_raid_member"),))
+    arrays = (FoundArray("", "aa:bb:cc:dd", 1, ("/dev/nvme0n1p1",)),)
+    found = machine(old, arrays=arrays, groups=(group("old", "/dev/md/"),))
+    with pytest.raises(CannotPlan, match="the array aa:bb:cc:dd on /dev/nvme0n1p1 is not in the layout") as refused:
+        plan(NODE, facts, layout("one-disk"), found, SITE)
+    assert "wipe_unknown: true" in refused.value.hint
+    willing = layout("one-disk", **{"boot: {": "wipe_unknown: true\nboot: {"})
+    assert [each.disk for each in steps_of(plan(NODE, facts, willing, found, SITE), WipeDisk)] == [old]
 
 
 MD_090 = (0xA92B4EFC).to_bytes(4, "little") + (0).to_bytes(4, "little") + (90).to_bytes(4, "little") + bytes(4084)
