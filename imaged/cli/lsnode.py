@@ -27,7 +27,9 @@ _WIDE = 1000  # columns: a name cut short helps nobody, so a narrow terminal bre
 
 @click.command("lsnode")
 @click.argument("names", nargs=-1, metavar="[NODE]...")
-@click.option("--json", "as_json", is_flag=True, help="Everything, for programs; of NODEs also which files are their own.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Everything, for programs; of NODEs also which files are their own."
+)
 @click.pass_obj
 def command(context: Context, names: tuple[str, ...], as_json: bool) -> None:
     """List NODEs (all without a name), and machines that network-booted but are no node yet."""

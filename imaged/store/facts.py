@@ -40,7 +40,7 @@ FILES = (
     "/var/lib/dbus/machine-id", "/boot/extlinux/extlinux.conf", "/boot/loader/loader.conf",
     "/boot/efi/loader/loader.conf", "/efi/loader/loader.conf", "/etc/default/grub_installdevice",
     "/etc/default/kdump-tools", "/etc/kdump.conf", "/etc/kernel/entry-token", "/etc/sysconfig/bootloader",
-    "/etc/sysconfig/kdump", "/etc/multipath.conf",
+    "/etc/sysconfig/kdump", "/etc/multipath.conf", "/etc/runlevels/default",
 )  # fmt: skip
 # Boot programs and entries whose names an image chooses itself.
 FILE_PATTERNS = (
