@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from uuid import UUID
 
 import pytest
@@ -29,6 +30,9 @@ from imaged.planning.fixups.multipath import multipath
 from imaged.planning.fixups.order import BOOTLOADER, COMMAND_LINE, FIRMWARE, apply
 from imaged.planning.fixups.target import Target
 from imaged.planning.show import step_lines
+from imaged.store.facts import read
+from imaged.store.tree import Tree
+from tests.planning.trees import lay
 
 GOLDEN = Path(__file__).parent.parent / "data/fixups"
 OLD = "0123456789abcdef0123456789abcdef"  # the golden client's machine-id
@@ -197,7 +201,16 @@ DEBIAN = ImageFacts(
     initramfs_generic=True,
     texts={"/etc/default/grub": 'GRUB_DEFAULT=0\nGRUB_CMDLINE_LINUX_DEFAULT="quiet"\nGRUB_CMDLINE_LINUX=""\n'},
 )  # fmt: skip
+
+
+def of_tree(name: str) -> ImageFacts:
+    """Of those that are here as whole trees only."""
+    with TemporaryDirectory() as directory:
+        return read(Tree(lay(name, Path(directory))))
+
+
 FAMILIES = {
+    "rhel-8": of_tree("rhel-8"), "sles-15.6": of_tree("sles-15.6"),
     "debian-12": DEBIAN, "ubuntu-24.04": UBUNTU, "rocky-9": ROCKY, "fedora-41": FEDORA, "opensuse-leap-15.6": LEAP,
     "arch": ARCH, "alpine": ALPINE,
 }  # fmt: skip
