@@ -30,7 +30,7 @@ from imaged.planning.capture_show import changing_text, dry_run_text
 from imaged.planning.excludes import ALWAYS, DEFAULT, Kind
 from imaged.planning.platforms import efis
 from imaged.planning.rsync_filter import admin_rule, admin_rules
-from imaged.store import durable
+from imaged.store import durable, labels
 from imaged.store.damage import Damaged
 from imaged.store.images import Images
 from imaged.store.tree import Tree
@@ -108,7 +108,8 @@ def command(
         client.end()
         text = draft(facts, captured, name, _held(images, version, captured), uefi=bool(efis(version.facts)))
         drafted = _draft(context.state.layouts, target, text, again=update_layout)
-        _tell(version, channel, captured, took, drafted, log.name)
+        warnings = (*captured.warnings, *unfit(version.facts), *labels.lost(Tree(images.tree(version))))
+        _tell(version, channel, warnings, took, drafted, log.name)
 
 
 def _golden(host: str, user: str, port: int | None, options: tuple[str, ...], *, sudo: bool, daemon: bool) -> Golden:
@@ -202,7 +203,7 @@ def _draft(directory: Path, name: str, text: str, *, again: bool) -> Path | None
 
 
 def _tell(
-    version: Version, channel: str, captured: CapturePlan, took: Captured, drafted: Path | None, log: str
+    version: Version, channel: str, warnings: tuple[str, ...], took: Captured, drafted: Path | None, log: str
 ) -> None:
     click.echo(
         f"{version.ref} is {channel} now: {format_size(version.bytes)} in {version.entries} entries, "
@@ -211,7 +212,7 @@ def _tell(
     click.echo(f"Moved: {took.files} files, {format_size(took.received)}. Every path: {log}")
     if drafted:
         click.echo(f"A disk layout was drafted from its disks: {drafted}. Read it before you use it.")
-    for warning in (*captured.warnings, *unfit(version.facts)):
+    for warning in warnings:
         click.echo(f"Warning: {warning}.", err=True)
     if took.changing:
         click.echo(changing_text(took.changing, log), err=True)
