@@ -57,7 +57,7 @@ from imaged.planning.network import read as read_network
 from imaged.planning.rsync_filter import takes
 from imaged.planning.update import Layers, plan_update
 from imaged.store import facts as facts_of_tree
-from imaged.store import layouts
+from imaged.store import labels, layouts
 from imaged.store.database import tables
 from imaged.store.images import Images
 from imaged.store.manifest import format_manifest, parse_manifest
@@ -261,7 +261,6 @@ UUID_ = "11111111-1111-5111-8111-111111111111"
 
 
 @needs("mke2fs", "mkfs.ext4", "dumpe2fs", root=False)
-@needs("mkfs.xfs", "xfs_db", root=False)
 @pytest.mark.parametrize(("config", "new"), [(OLD_EXT4, set()), (NEW_EXT4, {"orphan_file", "metadata_csum_seed"})])
 def test_case_17_ext4_has_the_features_of_the_image_not_of_the_ramdisk(
     tmp_path: Path, config: str, new: set[str], monkeypatch: pytest.MonkeyPatch
@@ -293,6 +292,7 @@ disks:
 """
 
 
+@needs("mkfs.xfs", "xfs_db", root=False)
 @pytest.mark.parametrize(
     ("kernel", "mkfs", "expected"),
     [
@@ -350,6 +350,24 @@ def test_case_18_labels_are_in_the_manifest(tmp_path: Path) -> None:
     assert (
         dict(next(each for each in parse_manifest(text) if each.path == "shadow").xattrs)["security.selinux"] == label
     )
+
+
+@needs()
+@pytest.mark.parametrize(
+    ("mode", "label", "told"),
+    [("enforcing", b"", True), ("permissive", b"", True), ("disabled", b"", False),
+     ("enforcing", b"system_u:object_r:etc_t:s0\0", False)],
+)  # fmt: skip
+def test_case_18_a_captured_tree_without_a_label_is_told_wherever_they_were_lost(
+    tmp_path: Path, mode: str, label: bytes, told: bool
+) -> None:
+    """On the golden client's own filesystem, in an rsync that was made without them, or on the way."""
+    text = f"# enforcing, permissive or disabled\nSELINUX={mode}\nSELINUXTYPE=targeted\n"
+    lay(tmp_path, {"etc/selinux/config": text, "etc/passwd": "root"})
+    if label:
+        os.setxattr(tmp_path / "etc/passwd", "security.selinux", label)
+    warnings = list(labels.lost(Tree(tmp_path)))
+    assert [f"SELinux is {mode} in it and no file has a label" in each for each in warnings] == [True] * told
 
 
 # --- 19 ------------------------------------------------------------------------------------------------------------
