@@ -17,7 +17,7 @@ STORAGE := debian-11 debian-12 debian-13
 PACKAGES := python3 python3-venv python3-parted python3-pyudev rsync mmdebstrap debian-archive-keyring zstd cpio \
     qemu-system-x86 qemu-utils ipxe ipxe-qemu ovmf iproute2 openssh-client e2fsprogs fdisk dosfstools
 TEST_PACKAGES := acl attr atftp btrfs-progs busybox createrepo-c curl dhcpcd5 dnf gpg grub-common ifupdown isc-dhcp-client isc-dhcp-relay libarchive-tools \
-    libcap2-bin netplan.io network-manager nftables openssh-server rpm squashfs-tools swtpm systemd tftp-hpa udhcpc xfsprogs zypper
+    libcap2-bin lvm2 netplan.io network-manager nftables openssh-server rpm squashfs-tools swtpm systemd tftp-hpa udhcpc xfsprogs zypper
 
 .PHONY: help
 help:  ## List these targets
