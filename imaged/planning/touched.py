@@ -126,7 +126,8 @@ def _written_by(argv: tuple[str, ...]) -> Iterator[str]:
     for program, argument, paths in _WRITES:
         if argv[0] == program and (not argument or argument in argv):
             yield from paths
-    yield from (f"{word.partition('=')[2]}/" for word in argv if word.startswith(_ON_ESP))
+    for esp in (word.partition("=")[2] for word in argv if word.startswith(_ON_ESP)):
+        yield from (f"{esp}/EFI/", f"{esp}/loader/")  # kernels beside them are the image's, where this is /boot
     match argv:
         case ("cp", *_, str(to)) | ("sed", "-i", *_, str(to)) if to.startswith("/"):
             yield to

@@ -110,6 +110,8 @@ def test_an_update_leaves_every_one_of_them_alone(name: str, tmp_path: Path) -> 
     is_own = matcher([each.pattern for each in plan.protect] + list(written(plain["fixups"])) + list(plan.merge))
     differs = {path for path in {*before, *after} if before.get(path) != after.get(path)}
     assert [path for path in sorted(differs) if not is_own(path.lstrip("/").encode())] == []
+    images = {kernel.image for kernel in of.facts.kernels} | {"/etc/ssh/sshd_config", "/etc/os-release"}
+    assert [path for path in sorted(images) if is_own(path.lstrip("/").encode())] == [], "these follow the image"
 
 
 ODD = {
