@@ -9,7 +9,7 @@ from attrs import evolve
 
 from imaged.daemon.layers import SiteLayers
 from imaged.daemon.updates import NEVER_UPDATED, RUNNING, Updates
-from imaged.model.boot import GRUB_NODES, GRUB_START, LOADERS, RAMDISK_DIR, Arch
+from imaged.model.boot import GRUB_NODES, GRUB_START, RAMDISK_DIR
 from imaged.model.codec import from_json, to_json
 from imaged.model.errors import BadInput, Conflict, Denied, NotFound
 from imaged.model.hardware import Inventory
@@ -130,9 +130,7 @@ class Provisioning:
     def generated(self, name: str, _client: object = None) -> bytes | None:
         """What TFTP serves that is no file: GRUB's scripts. None: it is no name of ours. Raises NotFound."""
         if name == GRUB_START:
-            return self._templates.render(
-                "boot/start.grub", ipxe=f"/{LOADERS[Arch.X86_64]}", nodes=f"/{GRUB_NODES}"
-            ).encode()
+            return self._templates.render("boot/start.grub", nodes=f"/{GRUB_NODES}").encode()
         directory, _, mac = name.rpartition("/")
         if directory != GRUB_NODES:
             return None

@@ -67,7 +67,7 @@ def left(site: Path) -> list[str]:
 def test_an_archive_becomes_a_version_and_is_published(site: Path, whole: Path) -> None:
     result = run(site, whole, "--image", "x")
     assert result.exception is None, result.output
-    assert "x@1 is stable now: 66." in result.output
+    assert "x@1 is stable now: 2.8 MiB" in result.output
     assert "Tiny 9, x86_64" in result.output
     assert "Warning" not in result.output
     version = stored(site).resolve(ImageRef.parse("x"))
