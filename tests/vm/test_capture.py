@@ -22,7 +22,7 @@ FIRST, SECOND = "round-trip", "round-trip-again"
 OWN = (
     "etc/hostname", "etc/hosts", "etc/fstab", "etc/initramfs-tools/conf.d/resume", "etc/default/grub.d/zz-imaged.cfg",
     "etc/systemd/network/10-imaged-lan0.network", "etc/systemd/system/imaged-up.service", "etc/resolv.conf",
-    "etc/.pwd.lock",
+    "etc/systemd/system/multi-user.target.wants/imaged-up.service", "etc/machine-id", "etc/.pwd.lock",
     "usr/lib/imaged/*", "var/lib/imaged", "var/lib/imaged/*", "var/lib/systemd/*", "var/cache/*", "var/lib/dpkg/*",
     "boot/grub", "boot/grub/*", "boot/efi/*", "var/log/*", "var/lib/private", "var/lib/private/*",
     "var/tmp/*", "root/*",
