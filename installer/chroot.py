@@ -74,7 +74,14 @@ def _surroundings(root: Path, run: Run) -> Iterator[None]:
         yield
     finally:
         for place_text in reversed(mounted):
-            run(("umount", place_text))
+            release(place_text, run)
+
+
+def release(place: str, run: Run) -> None:
+    """Whatever was mounted below goes with it. What somebody still holds open is taken out of the tree: it is a
+    filesystem of the kernel's, and no longer in the tree it keeps the target's own from nothing."""
+    if run(("umount", "--recursive", place), check=False).code:
+        run(("umount", "--recursive", "--lazy", place))
 
 
 @contextmanager

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from imaged.model.plan import RunInTarget
-from installer.chroot import argv
+from installer.chroot import argv, release
+from installer.process import Completed
 
 _BUSYBOX = shutil.which("busybox")
 needs_root = pytest.mark.skipif(os.geteuid() != 0 or not _BUSYBOX, reason="needs root and busybox for a chroot")
@@ -41,7 +42,7 @@ def root(tmp_path: Path) -> Path:
     for library in (word for word in needs.split() if word.startswith("/")):
         (place / library[1:]).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(library, place / library[1:])
-    for applet in ("sh", "cat", "env", "ls", "sleep", "test"):
+    for applet in ("sh", "cat", "env", "ls", "mount", "sleep", "test"):
         (place / "bin" / applet).symlink_to("busybox")
     return place
 
@@ -57,6 +58,25 @@ def run(root: Path, script: str, timeout: int = 60) -> str:
 def test_argv() -> None:
     step = RunInTarget(("grub-install", "/dev/sda"))
     assert argv(step, Path("/target")) == ("chroot", "/target", "grub-install", "/dev/sda")
+
+
+@needs_root
+def test_what_a_program_mounts_goes_with_its_surroundings(root: Path) -> None:
+    assert run(root, "mount -t tmpfs mine /sys/kernel/debug && > /sys/kernel/debug/x && > /etc/ok") == "left: []\n"
+    assert (root / "etc/ok").exists()
+
+
+def test_what_is_held_open_is_taken_out_of_the_tree() -> None:
+    ran: list[tuple[str, ...]] = []
+
+    def busy(argv: tuple[str, ...], *, check: bool = True, **_: object) -> Completed:
+        ran.append(argv)
+        code = 0 if "--lazy" in argv else 32
+        assert not (code and check)
+        return Completed(argv, code, "", "target is busy")
+
+    release("/target/sys", busy)
+    assert ran == [("umount", "--recursive", "/target/sys"), ("umount", "--recursive", "--lazy", "/target/sys")]
 
 
 @needs_root
