@@ -35,9 +35,6 @@ _LEAVES: dict[Any, st.SearchStrategy[Any]] = {
     Bytes: st.integers(0, 2**63).map(Bytes),
     Mac: st.binary(min_size=6, max_size=6).map(lambda raw: Mac.from_bytes(bytes((raw[0] & 0xFE,)) + raw[1:])),
     SizeBounds: st.tuples(st.integers(0, 2**40), st.none() | st.integers(2**40, 2**60)).map(lambda b: SizeBounds(*b)),
-    dict[str, int]: st.dictionaries(st.text(max_size=5), st.integers(), max_size=2),
-    dict[str, str]: st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=2),
-    dict[str, int]: st.dictionaries(st.text(max_size=5), st.integers(), max_size=2),
 }
 
 
@@ -49,6 +46,8 @@ def _any(kind: Any) -> st.SearchStrategy[Any]:
         return st.sampled_from(kind)
     if get_origin(kind) is tuple:
         return st.lists(_any(get_args(kind)[0]), max_size=2).map(tuple)
+    if get_origin(kind) is dict:
+        return st.dictionaries(*map(_any, get_args(kind)), max_size=2)
     if get_origin(kind) in (types.UnionType, Union):
         return st.one_of([_any(each) for each in get_args(kind)])
     fields = {field.name: _any(field.type) for field in attrs.fields(kind)}
