@@ -1,18 +1,23 @@
 """What a plan says, in a form to compare, and what it makes of a tree."""
 
 import shlex
-import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
 from imaged.model.plan import InstallPlan, RemovePath, RunInTarget, Step, WriteFile
 from installer import tree
+from tests.nasty.programs import run
 
 T = TypeVar("T")
 
 
+def every_step(install: InstallPlan) -> list[Step]:
+    return [step for phase in install.phases for step in phase.steps]
+
+
 def steps_of(install: InstallPlan, kind: type[T]) -> list[T]:
-    return [step for phase in install.phases for step in phase.steps if isinstance(step, kind)]
+    return [step for step in every_step(install) if isinstance(step, kind)]
 
 
 def written(steps: Any) -> dict[str, str]:
@@ -23,14 +28,14 @@ def commands(install: InstallPlan) -> list[str]:
     return [shlex.join(step.argv) for step in steps_of(install, RunInTarget)]
 
 
-def carry_out(steps: tuple[Step, ...], root: Path) -> None:
-    """On a tree, by the installer's own functions; of programs only those that make directories and copies."""
+def carry_out(steps: Iterable[Step], root: Path, programs: tuple[str, ...] = ("cp", "mkdir")) -> None:
+    """On a tree, by the installer's own functions; of programs only those named."""
     for step in steps:
         match step:
             case WriteFile():
                 tree.write_file(step, root)
             case RemovePath():
                 tree.remove_path(step, root)
-            case RunInTarget(argv=("mkdir" | "cp" as program, *words)):
+            case RunInTarget(argv=(program, *words)) if program in programs:
                 inside = [f"{root}{word}" if word.startswith("/") else word for word in words]
-                subprocess.run((program, *inside), check=True)
+                run(program, *inside)

@@ -18,7 +18,7 @@ from imaged.planning.capture_probe import parse
 from imaged.planning.install import plan, plan_with_system
 from imaged.planning.update import Layers, plan_update
 from installer.confirm import confirm
-from tests.nasty.outcome import carry_out, commands, steps_of, written
+from tests.nasty.outcome import carry_out, commands, every_step, steps_of, written
 from tests.nasty.plans import FIRST, NODE, NVME, SECOND, SITE, layout, machine, own_layout, version
 from tests.nasty.trees import DEBIAN, PROBES, RED_HAT, RED_HAT_ESP, image
 
@@ -38,7 +38,7 @@ def test_case_01_golden_on_sata_bios_mbr_and_node_on_nvme_uefi_gpt(tmp_path: Pat
     (table,) = steps_of(install, MakeTable)
     assert table.label.value == "gpt"
     assert [each.role for each in table.partitions] == [Role.BIOS_GRUB, Role.ESP, Role.SWAP, Role.ROOT]
-    texts = written(step for phase in install.phases for step in phase.steps)
+    texts = written(every_step(install))
     assert not [path for path, text in texts.items() if "/dev/sda" in text]
     assert "mitigations=auto" in texts["/etc/default/grub"]
     assert any(each.startswith("grub-install --target=x86_64-efi") for each in commands(install))

@@ -22,7 +22,7 @@ from imaged.planning.fixups.identity import machine_identity
 from imaged.planning.fixups.loader import boot_loader
 from imaged.planning.install import plan, plan_with_system
 from installer import tree
-from tests.nasty.outcome import carry_out, commands, steps_of, written
+from tests.nasty.outcome import carry_out, commands, every_step, steps_of, written
 from tests.nasty.plans import FIRST, NODE, NVME, SECOND, SITE, layout, machine, target, version
 from tests.nasty.programs import needs, run
 from tests.nasty.trees import DEAD, DEBIAN, ELF, NEWER, OLD, OLDER, PROBES, RED_HAT, RED_HAT_ESP, image, two_kernels
@@ -138,7 +138,7 @@ def test_case_09_kernel_install_in_a_chroot_without_a_command_line_of_its_own(tm
     facts = image(tmp_path, RED_HAT, SYSTEMD_BOOT, without=WITHOUT_GRUB)
     assert "/etc/kernel/cmdline" not in facts.files
     install = plan(NODE, version(facts), layout("one-disk", **AT_EFI), machine(NVME), SITE)
-    steps = [step for phase in install.phases for step in phase.steps]
+    steps = every_step(install)
     told = next(at for at, step in enumerate(steps) if getattr(step, "path", "") == "/etc/kernel/cmdline")
     runs = [at for at, step in enumerate(steps) if isinstance(step, RunInTarget) and "kernel-install" in step.argv]
     assert runs and told < min(runs)
