@@ -5,8 +5,8 @@
 DIR is a state directory with the image ``debian-12``, as `make demo` leaves one. The image of the bench is that system
 and files of a seeded generator, sealed as version 1; version 2 is the same with 100 files changed. Ours is the daemon
 and the agent of a node, run on a local tree by ``--root``; the peer is a bare ``rsync --daemon`` and rsync, on a tree
-and the agent of a node, run on a local tree by ``--root``; the peer is a bare ``rsync --daemon`` and rsync, on a tree
-all nodes at once, each on an overlay of its own. Server CPU is user and system time of the server and its children;
+of its own. In turn: nothing to do; the 100 files, forth and back; and these on all nodes at once, each on an overlay of
+its own. Server CPU is user and system time of the server and its children; memory is that of a node's largest process;
 bytes are what the loopback of a network namespace of the bench's own has carried. Prints the rows of the table of
 results; exit code 1 when a median misses its target. Needs root, rsync, and about three times SIZE in --scratch.
 ``--short`` is 20,000 files, 400 MiB, 5 nodes, one pair.
@@ -14,7 +14,6 @@ results; exit code 1 when a median misses its target. Needs root, rsync, and abo
 
 import argparse
 import os
-import resource
 import shutil
 import signal
 import stat
@@ -57,18 +56,23 @@ CHANGED = 100
 SEED = 20261121
 HTTP_PORT, RSYNC_PORT, PEER_PORT = 18080, 18730, 18731
 _PLACE = "opt/bench"  # below a directory that no update leaves alone
+_PARENT = """import os, sys
+child = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ)
+_, status, usage = os.wait4(child, 0)
+print(usage.ru_maxrss)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
 _TICKS = os.sysconf("SC_CLK_TCK")
 _LEFT_ALONE = ("/var/lib/imaged/", "/.imaged/", "/proc/*", "/sys/*", "/dev/*", "/run/*")
 
 
 @frozen
 class Cost:
-    """What one run took: the server's CPU seconds, bytes on the wire, seconds and the largest resident set (KiB)."""
+    """What one run took: the server's CPU seconds, bytes on the wire, seconds."""
 
     cpu: float
     bytes: int
     wall: float
-    memory: int = 0
 
 
 @frozen
@@ -92,7 +96,10 @@ class Case:
 
 
 def cpu_of(process: int) -> float:
-    """CPU seconds of a process and of its children that have ended (proc_pid_stat(5): utime to cstime)."""
+    """CPU seconds of a server and of its children, once all of these have ended (proc_pid_stat(5): utime to cstime)."""
+    children = Path(f"/proc/{process}/task/{process}/children")
+    while children.read_text():
+        time.sleep(0.01)
     fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     return sum(int(field) for field in fields[11:15]) / _TICKS
 
@@ -106,12 +113,25 @@ def carried() -> int:
     raise SystemExit("no loopback")
 
 
+def peak(process: int) -> int:
+    """The largest resident set that a process had, in KiB (proc_pid_status(5))."""
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1])
+
+
+def peak_of(argv: Sequence[str]) -> int:
+    """The same of a command, or of the largest of its children. By a small parent: Linux counts what a process was
+    before it called exec (getrusage(2)), and we are large."""
+    argv = (sys.executable, "-I", "-S", "-c", _PARENT, *argv)
+    return int(subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
+
+
 def measured(server: int, run: Callable[[], None]) -> Cost:
     """``run`` with the cost to the server whose process is ``server``."""
     cpu, wire, began = cpu_of(server), carried(), time.monotonic()
     run()
     wall = time.monotonic() - began
-    return Cost(cpu_of(server) - cpu, carried() - wire, wall, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+    return Cost(cpu_of(server) - cpu, carried() - wire, wall)
 
 
 # --- the image ---------------------------------------------------------------
@@ -205,11 +225,9 @@ def settle(root: Path, settings: Settings, number: int) -> None:
     (home / "server").write_text(settings.base_url + "\n")
 
 
-def update(agent: Path, root: Path, *options: str) -> None:
+def update(agent: Path, root: Path) -> None:
     """The node's own update, as its administrator runs it."""
-    done = subprocess.run((*update_argv(agent, root), *options), capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"the update failed: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+    together((update_argv(agent, root),))
 
 
 def update_argv(agent: Path, root: Path) -> tuple[str, ...]:
@@ -219,7 +237,7 @@ def update_argv(agent: Path, root: Path) -> tuple[str, ...]:
 
 def plain(root: Path) -> None:
     """The peer's update."""
-    subprocess.run(plain_argv(root), check=True)
+    together((plain_argv(root),))
 
 
 def plain_argv(root: Path) -> tuple[str, ...]:
@@ -305,11 +323,12 @@ def overlays(lower: Path, scratch: Path, count: int) -> Iterator[tuple[Path, ...
 
 def together(commands: Iterable[Sequence[str]]) -> None:
     """All of them at the same time, to their ends."""
-    children = [subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for argv in commands]
-    for child in children:
-        _, errors = child.communicate()
-        if child.returncode:
-            raise SystemExit(f"one of the nodes failed: {errors[-2000:].decode(errors='replace')}")
+    with tempfile.TemporaryFile() as said:
+        children = [subprocess.Popen(argv, stdout=said, stderr=said) for argv in commands]
+        codes = [child.wait() for child in children]
+        if any(codes):
+            said.seek(0)
+            raise SystemExit(f"one of the nodes failed: {said.read()[-2000:].decode(errors='replace')}")
 
 
 def _plainly(field: Field) -> Cost:
@@ -380,11 +399,18 @@ def measure(given: State, scratch: Path, options: argparse.Namespace) -> tuple[C
             ours_pid, pid, ours, peer, (images.tree(one), images.tree(two)), agent, config,
             lambda number: images.publish((one, two)[number - 1], "stable"),
         )  # fmt: skip
-        return (
+        cases = (
             unchanged(field, options.pairs),
             changed(field, options.pairs),
             at_once(field, options.nodes, lambda number, root: settle(root, settings, number), scratch),
         )
+        for number in (1, 2, 2):
+            field.publish(number)
+            serve_plain(config, field.trees[number - 1])
+            taken = (peak_of(update_argv(agent, ours)), peak_of(plain_argv(peer)))
+            say("peak of memory on the node: ours {}, rsync {}".format(*(format_size(each * 1024) for each in taken)))
+        say(f"the daemon's peak of memory: {format_size(peak(ours_pid) * 1024)}")
+        return cases
 
 
 def _mac(number: int) -> Mac:
