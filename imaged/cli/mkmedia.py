@@ -58,6 +58,8 @@ def command(
         return
     if output is None:
         raise BadInput("no file to write", hint="Give --output, such as --output imaged.iso.")
+    if not output.absolute().parent.is_dir():
+        raise BadInput("there is no such directory", where=str(output.parent), hint="Make it, or name another.")
     started, says = time.monotonic(), Console(highlight=False)
     config = _read(local) if local else LocalConfig()
     for line in config.ignored:

@@ -22,6 +22,7 @@ __all__ = ["site"]
         ((), "no file to write", 2),
         (("--output", "x.iso", "--node", "n9"), "no node 'n9'", 3),
         (("--output", "x.iso", "--revoke"), "makes no medium", 2),
+        (("--output", "/nowhere/x.iso"), "there is no such directory", 2),
         (("--output", "x.iso", "--node", "n1"), "is not to be installed", 4),
     ],
 )
