@@ -79,11 +79,12 @@ def repeat(plan: InstallPlan, target: Target, reporter: Reporter) -> None:
 def script(plan: InstallPlan, ran: list[str]) -> str:
     """What an administrator would write for this disk. Filesystems and mounts by the very commands that ours ran."""
     step = next(step for phase in plan.phases for step in phase.steps if isinstance(step, MakeTable))
-    disk, sector = step.disk.path, step.disk.sector_size
+    disk, sector = step.disk.path, step.disk.logical_sector
     rows = "".join(f"start={each.start // sector}, size={each.size // sector}\n" for each in step.partitions)
     old = " ".join(partition_path(disk, each.number) for each in step.partitions)
-    words = [line.removeprefix("+ ") for line in ran if line.startswith("+ ")]
-    made = [line for line in words if shlex.split(line)[0].startswith(("mk", "mount"))]
+    words = [shlex.split(line.removeprefix("+ ")) for line in ran if line.startswith("+ ")]
+    plain = [each[2:] if each[0] == "env" else each for each in words]  # mke2fs.conf of the image, gone by now
+    made = [shlex.join(each) for each in plain if each[0].startswith(("mk", "mount"))]
     return "\n".join((
         f"wipefs --all --force {old} {disk}", "udevadm settle",
         f"sfdisk --quiet --wipe always --wipe-partitions always {disk} <<EOF\nlabel: {step.label.value}\n{rows}EOF",
