@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import TextIO
 
 import click
-from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from imaged.cli.context import Context
 from imaged.cli.ending import cleared_away
+from imaged.cli.phases import Phases
 from imaged.model.capture import Golden, GoldenFacts
 from imaged.model.codec import to_plain
 from imaged.model.errors import BadInput, Denied, ImagedError
@@ -162,7 +161,7 @@ def _capture(
             _record(working, client.golden, facts, captured)
             progress.begin("seal")
             said = f"capture of {facts.hostname} ({client.golden})"
-            return images.seal(working, origin=said, on_hashed=progress.hashed)
+            return images.seal(working, origin=said, on_hashed=progress.count)
 
         try:
             version = sealed()
@@ -248,50 +247,14 @@ def _log(directory: Path, name: str) -> Iterator[TextIO]:
         yield log
 
 
-class _Progress:
-    """Paths that were moved and files that were hashed, on a terminal; else one line as each phase begins."""
+class _Progress(Phases):
+    """Beside files that were hashed, paths that were moved, of about ``expected`` (0: nobody knows)."""
 
     def __init__(self, expected: int) -> None:
-        self._console = Console(stderr=True)
-        columns = (SpinnerColumn(finished_text="✓"), TextColumn("{task.description:<14}"), TimeElapsedColumn())
-        self._progress = Progress(*columns, TextColumn("{task.fields[detail]}"), console=self._console)
+        super().__init__()
         self._expected = expected
-        self._task: TaskID | None = None
-        self._count = 0
-
-    def __enter__(self) -> "_Progress":
-        if self._console.is_terminal:
-            self._progress.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self._finish()
-        self._progress.stop()
-
-    def begin(self, name: str) -> None:
-        """The phase before is done."""
-        self._finish()
-        self._count = 0
-        if self._console.is_terminal:
-            self._task = self._progress.add_task(name, total=1, detail="")
-        else:
-            self._console.print(f"{name} ...", highlight=False)
 
     def moved(self, _: Change) -> None:
         """One more path was moved."""
         self._count += 1
-        self._show(f"{self._count} paths moved" + (f" of about {self._expected}" if self._expected else ""))
-
-    def hashed(self, more: int) -> None:
-        """So many more files are hashed."""
-        self._count += more
-        self._show(f"{self._count} files")
-
-    def _show(self, detail: str) -> None:
-        if self._task is not None:
-            self._progress.update(self._task, detail=detail)
-
-    def _finish(self) -> None:
-        if self._task is not None:
-            self._progress.update(self._task, completed=1, detail="")
+        self.detail(f"{self._count} paths moved" + (f" of about {self._expected}" if self._expected else ""))

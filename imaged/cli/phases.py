@@ -34,7 +34,7 @@ class Phases:
         if name == self._name:
             return
         self.end()
-        self._name = name
+        self._name, self._count = name, 0
         if self._console.is_terminal:
             self._task = self._progress.add_task(name, total=1, detail="")
         else:
