@@ -1,6 +1,5 @@
 """Copies a directory of this machine into a tree, with everything that makes a file; links are copied, not followed."""
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +7,7 @@ from imaged import process
 from imaged.model.errors import BadInput, CommandFailed
 from imaged.origins.unpacking import Watch, needed
 from imaged.planning.importing import copy_argv
+from imaged.planning.octal import unescaped
 
 _OF_THE_KERNEL = ("proc", "sys", "dev", "run")
 _SHOWN = 8  # lines of trouble in an error
@@ -41,7 +41,7 @@ def copy(source: Path, tree: Path, watch: Watch) -> tuple[str, ...]:
 def _mounted(source: Path, mountinfo: str) -> Iterator[str]:
     """What is mounted below ``source``, but for what a running kernel has there (proc_pid_mountinfo(5), field 5)."""
     for line in mountinfo.splitlines():
-        point = Path(re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), line.split()[4]))
+        point = Path(unescaped(line.split()[4]))
         if point != source and point.is_relative_to(source):
             below = point.relative_to(source)
             if below.parts[0] not in _OF_THE_KERNEL:

@@ -13,6 +13,7 @@ from typing import Any
 
 from imaged.model.capture import Block, GoldenFacts, Mounted, Space, Swap
 from imaged.model.errors import BadInput
+from imaged.planning.octal import unescaped
 
 # Only mounts of these kinds are asked for their fill: df(1) on a dead NFS server never returns.
 LOCAL = (
@@ -183,8 +184,8 @@ def _mounted(line: str) -> Mounted:
     try:
         dash = words.index("-", 6)
         return Mounted(
-            id=int(words[0]), device=words[2], root=_octal(words[3]), at=_octal(words[4]), options=words[5],
-            fstype=words[dash + 1], source=_octal(words[dash + 2]), volume=_octal(_volume(words[dash + 3 :])),
+            id=int(words[0]), device=words[2], root=unescaped(words[3]), at=unescaped(words[4]), options=words[5],
+            fstype=words[dash + 1], source=unescaped(words[dash + 2]), volume=unescaped(_volume(words[dash + 3 :])),
         )  # fmt: skip
     except (ValueError, IndexError):
         raise BadInput(f"{line!r} is no line of mountinfo", hint="Report the golden client's kernel version.") from None
@@ -193,11 +194,6 @@ def _mounted(line: str) -> Mounted:
 def _volume(options: list[str]) -> str:
     """btrfs names the subvolume last among its options (btrfs(5)); commas may be part of the name."""
     return "".join(options[:1]).partition("subvol=")[2]
-
-
-def _octal(text: str) -> str:
-    r"""``\040`` and the like: what the kernel does to blanks, tabs, newlines and backslashes in names."""
-    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
 
 
 def _assignments(lines: list[str] | tuple[()]) -> dict[str, str]:
@@ -234,11 +230,11 @@ def _swaps(sections: dict[str, list[str]]) -> tuple[Swap, ...]:
     for line in sections.get("swaps", ())[1:]:
         words = line.split()
         if len(words) >= 3 and words[1] in ("file", "partition"):
-            path = _octal(words[0])
+            path = unescaped(words[0])
             found[path] = Swap(path, _number(words[2], 0) * 1024, words[1] == "file")
     for line in sections.get("fstab", ()):
         words = line.split()
-        path = _octal(words[0]) if words else ""
+        path = unescaped(words[0]) if words else ""
         if len(words) >= 3 and words[2] == "swap" and path.startswith("/") and not path.startswith("/dev/"):
             found.setdefault(path, Swap(path, 0, True))
     return tuple(found.values())

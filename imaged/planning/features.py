@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from imaged.model.image import ImageFacts
 from imaged.model.stack import Filesystem
+from imaged.planning.kernel_version import numbers
 
 # mkfs.xfs(8): option, name, and the first kernel whose distributions read it. Linux 5.10 knows the first two, but no
 # distribution's mkfs made them before RHEL 9 (5.14; xfsprogs' own lts_5.15.conf). With nrext64 it is GRUB that counts:
@@ -20,7 +21,7 @@ def arguments(fs: Filesystem, facts: ImageFacts, given: Sequence[str]) -> tuple[
 
     mkfs.xfs takes no option twice, so what the layout speaks of is not said here.
     """
-    kernels = [_numbers(each.version) for each in facts.kernels]
+    kernels = [numbers(each.version) for each in facts.kernels]
     if fs is not Filesystem.XFS or not kernels:
         return tuple(given)
     off = [(option, name) for option, name, since in _XFS if min(kernels) < since and not _named(name, given)]
@@ -30,7 +31,3 @@ def arguments(fs: Filesystem, facts: ImageFacts, given: Sequence[str]) -> tuple[
 
 def _named(name: str, given: Sequence[str]) -> bool:
     return any(re.search(rf"(^|[,a-z]){name}(=|,|$)", each) for each in given)
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(map(int, re.findall(r"\d+", version)[:2]))

@@ -6,13 +6,13 @@ from imaged.model.plan import RunInTarget, Step, WriteFile
 from imaged.model.stack import Filesystem
 from imaged.model.system import PlannedFilesystem, PlannedSwap
 from imaged.planning.fixups.target import Target
+from imaged.planning.octal import unescaped
 
 # How the first field of fstab(5) names a block device; what is none (a server, a file of the tree) stays.
 _DISK = re.compile(r"/dev/|(UUID|LABEL|PARTUUID|PARTLABEL|ID)=")
 _SHARED = ("gpfs", "lustre", "ocfs2", "gfs2")  # named by a device, which every node of a cluster has
 _KERNELS_OWN = ("/dev/", "/proc/", "/run/", "/sys/")
 _ON_DISKS = ("swap", "zfs")  # of the golden client's disks, whatever their source looks like
-_OCTAL = re.compile(r"\\([0-7]{3})")
 # First parts of the mount points that a system does not start without; / is the empty one.
 _NEEDED = ("", "boot", "efi", "usr", "var", "home", "opt", "etc", "root", "tmp")
 _NEVER_CHECKED = (Filesystem.XFS, Filesystem.BTRFS)  # their fsck does nothing (fsck.xfs(8), fsck.btrfs(8))
@@ -33,7 +33,7 @@ def mount_points(target: Target) -> tuple[Step, ...]:
     """Where what is on no disk is mounted. An image made of packages or a container may lack it: systemd makes it when
     it mounts, others do not, and findmnt(8) takes the line for a fault."""
     lines = (line for line in _kept(target) if not line.lstrip().startswith("#"))
-    places = (*(each.mount for each in target.system.mounts), *(_unescape(line.split()[1]) for line in lines))
+    places = (*(each.mount for each in target.system.mounts), *(unescaped(line.split()[1]) for line in lines))
     wanted = tuple(dict.fromkeys(each for each in places if each.startswith("/") and not each.startswith(_KERNELS_OWN)))
     return (RunInTarget(("mkdir", "-p", "--", *wanted), reason="fstab mounts there"),) if wanted else ()
 
@@ -66,10 +66,6 @@ def _escape(path: str) -> str:
     return path.replace("\\", "\\134").replace(" ", "\\040").replace("\t", "\\011")
 
 
-def _unescape(field: str) -> str:
-    return _OCTAL.sub(lambda found: chr(int(found[1], 8)), field)
-
-
 def _kept(target: Target) -> list[str]:
     """Lines of the image's own fstab; comments share the fate of the line that follows them at once."""
     ours = {each.mount for each in target.system.filesystems} | {each.mount for each in target.system.mounts}
@@ -95,4 +91,4 @@ def _stays(line: str, ours: set[str]) -> bool:
 
 def _place(field: str) -> str:
     """``/srv/`` is ``/srv``."""
-    return _unescape(field).rstrip("/") or "/"
+    return unescaped(field).rstrip("/") or "/"

@@ -7,6 +7,7 @@ from imaged.model.stack import Filesystem, Unlock
 from imaged.model.system import PlannedArray, PlannedCrypt, RootOn
 from imaged.planning.fixups.target import Target
 from imaged.planning.fixups.tool import Tool, tool
+from imaged.planning.kernel_version import numbers
 
 _WORD = re.compile(r"""(?:[^\s"']|"[^"]*"|'[^']*')+""")
 _GOLDEN = frozenset(
@@ -140,5 +141,5 @@ def _is_golden(word: str) -> bool:
 
 
 def _knows_no_auto(facts: ImageFacts) -> bool:
-    numbers = [tuple(map(int, re.findall(r"\d+", each.version)[:2])) for each in facts.kernels]
-    return bool(numbers) and max(numbers) >= _NO_AUTO
+    found = [numbers(each.version) for each in facts.kernels]
+    return bool(found) and max(found) >= _NO_AUTO
