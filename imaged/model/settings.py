@@ -56,7 +56,7 @@ class TftpSettings:
     max_block: int = 1468
     max_window: int = 64
     sessions: int = 1000
-    retries: int = 6
+    retries: int = 8
 
 
 @frozen

@@ -19,6 +19,10 @@ LIFETIME: Final = 3600.0
 _FIRST_TIMEOUT: Final = 0.5
 _SHORTEST_TIMEOUT: Final = 0.25
 _LONGEST_TIMEOUT: Final = 8.0
+# An OACK is first repeated when the client asks again, as every client does. Unasked we repeat it later than any of
+# them repeats a lost ACK of it: to some (atftp 0.8) a second OACK is an error, and they leave.
+_OFFER_TIMEOUT: Final = 8.0
+_SLOWEST_PATH: Final = 1.0  # an OACK that was answered later was answered by a client's own timer
 
 
 @frozen
@@ -27,7 +31,7 @@ class Limits:
 
     block: int = 1468
     window: int = 64
-    tries: int = 6
+    tries: int = 8
 
 
 @frozen
@@ -130,7 +134,7 @@ class Move:
 class Transfer:
     """One file on its way to one client. Each method takes the time and returns the next Move."""
 
-    def __init__(self, terms: Terms, size: int, tries: int = 6) -> None:
+    def __init__(self, terms: Terms, size: int, tries: int = 8) -> None:
         self._terms = terms
         self._size = size
         self._tries = tries
@@ -177,8 +181,10 @@ class Transfer:
         ahead = (number - self._acked) & 0xFFFF
         if self._ending or (number if self._offering else not 0 < ahead <= self._sent - self._acked):
             return self._wait()
-        if self._sends == 1:  # the answer to a repeated packet measures nothing (Karn; RFC 6298 section 3)
-            self._round_trip = self._round_trip.measured(now - self._sent_at)
+        took = now - self._sent_at
+        # The answer to a repeated packet measures nothing (Karn; RFC 6298 section 3); nor does a repeated ACK.
+        if self._sends == 1 and (took < _SLOWEST_PATH or not self._offering):
+            self._round_trip = self._round_trip.measured(took)
         self._confirmed = True
         self._offering = False
         self._acked += ahead
@@ -200,7 +206,8 @@ class Transfer:
         return self._send(now)
 
     def _send(self, now: float) -> Move:
-        self._wake = now + min(self._round_trip.timeout * 2**self._sends, self._terms.longest_wait)
+        wait = min(self._round_trip.timeout * 2**self._sends, self._terms.longest_wait)
+        self._wake = now + (_OFFER_TIMEOUT if self._offering else wait)
         self._sends += 1
         self._sent_at = now
         if self._offering:

@@ -140,10 +140,26 @@ def sends_until_the_end(transfer, now):
         moments.append(now)
 
 
-@pytest.mark.parametrize("agreed", [Terms(), Terms(accepted=OFFER), Terms(window=64, accepted=OFFER)])
-def test_a_stranger_is_sent_little(agreed):
-    moments, end, ending = sends_until_the_end(Transfer(agreed, 10**6), 0.0)
-    assert (moments, end, ending) == ([0.0, 0.5, 1.5], 3.5, Ending.UNANSWERED)
+@pytest.mark.parametrize(
+    ("agreed", "moments", "end"),
+    [
+        (Terms(), [0.0, 0.5, 1.5], 3.5),
+        (Terms(accepted=OFFER), [0.0, 8.0, 16.0], 24.0),  # the client asks again long before, and is answered then
+        (Terms(window=64, longest_wait=1.0, accepted=OFFER), [0.0, 8.0, 16.0], 24.0),
+    ],
+)
+def test_a_stranger_is_sent_little(agreed, moments, end):
+    assert sends_until_the_end(Transfer(agreed, 10**6), 0.0) == (moments, end, Ending.UNANSWERED)
+
+
+def test_an_ack_of_the_oack_by_the_clients_own_timer_measures_no_path():
+    """The first one was lost. Were five seconds taken for the round trip, each loss would cost fifteen."""
+    transfer = Transfer(Terms(window=16, accepted=OFFER), 10**6)
+    transfer.begin(0.0)
+    assert transfer.acknowledged(0, 5.0).wake == 5.5
+    slow = Transfer(Terms(window=16, accepted=OFFER), 10**6)
+    slow.begin(0.0)
+    assert slow.acknowledged(0, 0.8).wake == pytest.approx(0.8 + 3 * 0.8)
 
 
 def test_a_silent_client_is_given_up_after_the_tries():
