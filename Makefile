@@ -89,8 +89,9 @@ $(DEMO)/image.stamp: images/debian-12.yaml $(wildcard imaged/planning/build*.py)
 	$(IMAGED) buildimage images/debian-12.yaml --root-key $(DEMO)/key.pub
 	touch $@
 
-$(DEMO)/debian-%-storage.stamp: images/debian-%-storage.yaml $(wildcard imaged/planning/build*.py) imaged/planning/clean.py | install $(DEMO)/key $(DEMO_SETTINGS)
+$(DEMO)/debian-%-storage.stamp: images/debian-%-storage.yaml tests/vm/few_drivers.sh $(wildcard imaged/planning/build*.py) imaged/planning/clean.py | install $(DEMO)/key $(DEMO_SETTINGS)
 	$(IMAGED) buildimage $< --root-key $(DEMO)/key.pub
+	$(IMAGED) enter debian-$*-storage --seal --message "few drivers" -- sh -s < tests/vm/few_drivers.sh
 	touch $@
 
 .PHONY: ramdisk

@@ -199,6 +199,7 @@ def _is_masked(tree: Tree, unit: str) -> bool:
 def _initramfs_generic(tree: Tree) -> bool:
     """initramfs.conf(5): MODULES=most, said last by initramfs.conf or, after it, a file of conf.d.
 
+    MODULES=list is what an admin chose by hand: made on another machine, it would have the same drivers.
     Of dracut it is known by a file of ours, unless one that is read later says otherwise (dracut.conf(5)).
     """
     if tree.exists(DRACUT_GENERIC):
@@ -215,4 +216,4 @@ def _initramfs_generic(tree: Tree) -> bool:
     for path in files:
         for match in re.finditer(r"(?m)^\s*MODULES=[\"']?([a-z]+)", tree.text(path)):
             said = match[1]
-    return said == "most"
+    return said in ("most", "list")

@@ -154,6 +154,7 @@ CONF = "etc/initramfs-tools/initramfs.conf"
     [
         ({CONF: "# MODULES=dep\nMODULES=most\n"}, True),
         ({CONF: "MODULES=dep\n"}, False),
+        ({CONF: "MODULES=most\n", "etc/initramfs-tools/conf.d/few": "MODULES=list\n"}, True),
         ({CONF: "MODULES=most\n", "etc/initramfs-tools/conf.d/driver-policy": "MODULES=dep\n"}, False),
         ({CONF: "MODULES=dep\n", "etc/initramfs-tools/conf.d/site": 'MODULES="most"\n'}, True),
         ({CONF: "BUSYBOX=auto\n"}, False),
