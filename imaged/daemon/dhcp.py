@@ -67,10 +67,10 @@ class DhcpService:
         saw_machine: SawMachine,
         leases: LeaseStore,
         clock: Callable[[], float],
-        has_signed: Callable[[], bool] = lambda: False,
+        loaders: Callable[[], frozenset[str]] = frozenset,
     ) -> None:
         self._settings = settings
-        self._has_signed = has_signed
+        self._loaders = loaders
         self._reactor = reactor
         self._find_node = find_node
         self._saw_machine = saw_machine
@@ -148,7 +148,7 @@ class DhcpService:
             arrival=Arrival(link.interface.name, link.interface.addresses, source, on_proxy_port),
             now=self._clock(),
             is_reserved=self._leases.is_reserved,
-            has_signed=self._has_signed(),
+            loaders=self._loaders(),
         )
         decision = planning.decide(request, self._book, self._settings)
         if not self._waiting:

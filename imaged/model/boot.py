@@ -60,7 +60,8 @@ LOADERS = {
     Arch.X86_64: "loaders/snponly.efi",
     Arch.ARM64: "loaders/snponly-arm64.efi",
 }
-SHIM = "loaders/shimx64.efi"  # signed for Secure Boot; it starts grubx64.efi beside it, and that asks for GRUB_START
+# Signed for Secure Boot; each starts the GRUB beside it (grubx64.efi, grubaa64.efi), and that asks for GRUB_START.
+SHIMS = {Arch.X86_64: "loaders/shimx64.efi", Arch.ARM64: "loaders/shimaa64.efi"}
 GRUB_START = "grub/grub.cfg"  # generated, like GRUB_NODES/<mac>: no files
 GRUB_NODES = "grub/node"
 RAMDISK_DIR = "ramdisk"  # ramdisk/<uname -m>/{vmlinuz,initrd.img,ramdisk.json}

@@ -43,7 +43,8 @@ def decide(request: Request, book: LeaseBook, settings: Settings) -> Decision:
     if len(packet.raw(opt.RELAY_INFORMATION.code) or b"") > _MAX_RELAY_INFORMATION:
         return Decision("relay information is too long")
     chain = chain_of(request, settings)
-    next_boot = boot.decide(request.client, request.node, settings, chain) if request.client else None
+    client = request.client
+    next_boot = boot.decide(client, request.node, settings, chain, request.loaders) if client else None
     if settings.dhcp.mode is DhcpMode.PROXY:
         return _as_proxy(kind, request, settings, next_boot)
     if settings.dhcp.mode is not DhcpMode.AUTHORITATIVE or request.arrival.on_proxy_port:
@@ -67,8 +68,6 @@ def link_subnets(request: Request, subnets: tuple[Subnet, ...]) -> tuple[Subnet,
 
 def chain_of(request: Request, settings: Settings) -> Chain:
     """The boot loaders of the client's subnet. Beside another server we know no subnets: by what is known of it."""
-    if not request.has_signed:
-        return Chain.IPXE
     return next((subnet.chain for subnet in link_subnets(request, settings.dhcp.subnets)), Chain.AUTO)
 
 

@@ -36,7 +36,7 @@ class Arrival:
 class Request:
     """One packet and all that bears on its answer. ``now`` in seconds since the epoch.
 
-    ``has_signed``: boot loaders for Secure Boot are there to be served.
+    ``loaders`` are the boot loaders that are there to be served.
     """
 
     packet: Packet
@@ -45,7 +45,7 @@ class Request:
     arrival: Arrival
     now: float
     is_reserved: Callable[[IPv4Address], bool]
-    has_signed: bool = False
+    loaders: frozenset[str] = frozenset()
 
     @property
     def relay(self) -> dict[int, bytes]:

@@ -5,7 +5,7 @@ from ipaddress import IPv4Address
 import pytest
 from attrs import evolve
 
-from imaged.model.boot import Arch, BootClient, BootOffer, Chain, LocalBoot, Stage
+from imaged.model.boot import LOADERS, SHIMS, Arch, BootClient, BootOffer, Chain, LocalBoot, Stage
 from imaged.model.names import ImageRef
 from imaged.model.net import Mac
 from imaged.model.node import BootAction, Node
@@ -19,6 +19,9 @@ SETTINGS = Settings(IPv4Address("10.0.0.1"))
 INSTALL = Node("n1", (MAC,), ImageRef("compute"))
 LOCAL = Node("n1", (MAC,), ImageRef("compute"), action=BootAction.LOCAL)
 SCRIPT = BootOffer("http://10.0.0.1:8080/ipxe/52:54:00:12:34:56")
+
+
+BOTH = frozenset((*LOADERS.values(), *SHIMS.values()))
 
 
 @pytest.mark.parametrize(
@@ -41,14 +44,17 @@ SCRIPT = BootOffer("http://10.0.0.1:8080/ipxe/52:54:00:12:34:56")
           for node in (LOCAL, None)),
     ],
 )  # fmt: skip
-def test_next_program(arch, stage, node, expected):
-    assert boot.decide(BootClient(MAC, arch, stage), node, SETTINGS) == expected
+@pytest.mark.parametrize("served", [frozenset(LOADERS.values()), frozenset()])
+def test_next_program(arch, stage, node, expected, served):
+    """By iPXE; where nothing at all is served, the server's log is to name what is missing."""
+    assert boot.decide(BootClient(MAC, arch, stage), node, SETTINGS, Chain.AUTO, served) == expected
 
 
-SIGNED = BootOffer("loaders/shimx64.efi")
-IPXE = BootOffer("loaders/snponly.efi")
+SIGNED = {Arch.X86_64: BootOffer("loaders/shimx64.efi"), Arch.ARM64: BootOffer("loaders/shimaa64.efi")}
+IPXE = {Arch.X86_64: BootOffer("loaders/snponly.efi"), Arch.ARM64: BootOffer("loaders/snponly-arm64.efi")}
 
 
+@pytest.mark.parametrize("arch", SIGNED)
 @pytest.mark.parametrize(
     ("chain", "secure_boot", "install", "local"),
     [
@@ -59,25 +65,41 @@ IPXE = BootOffer("loaders/snponly.efi")
         *((Chain.GRUB, known, SIGNED, SIGNED) for known in (None, True, False)),
     ],
 )
-def test_chain_of_uefi(chain, secure_boot, install, local):
-    client = BootClient(MAC, Arch.X86_64, Stage.ROM)
+def test_chain_of_uefi(chain, secure_boot, install, local, arch):
+    client = BootClient(MAC, arch, Stage.ROM)
     for node, expected in ((INSTALL, install), (LOCAL, local)):
-        assert boot.decide(client, evolve(node, secure_boot=secure_boot), SETTINGS, chain) == expected
+        of_node = evolve(node, secure_boot=secure_boot)
+        assert boot.decide(client, of_node, SETTINGS, chain, BOTH) == expected[arch]
 
 
 @pytest.mark.parametrize(("chain", "expected"), [(Chain.AUTO, IPXE), (Chain.IPXE, IPXE), (Chain.GRUB, SIGNED)])
-def test_chain_of_a_machine_without_a_name(chain, expected):
-    assert boot.decide(BootClient(MAC, Arch.X86_64, Stage.ROM), None, SETTINGS, chain) == expected
+@pytest.mark.parametrize("arch", SIGNED)
+def test_chain_of_a_machine_without_a_name(chain, expected, arch):
+    assert boot.decide(BootClient(MAC, arch, Stage.ROM), None, SETTINGS, chain, BOTH) == expected[arch]
+
+
+@pytest.mark.parametrize("chain", [Chain.AUTO, Chain.IPXE])
+def test_where_there_is_no_ipxe_named_machines_get_shim(chain):
+    """Debian 12 on arm64. A machine without a name goes on to its disk, which GRUB might keep it from."""
+    client = BootClient(MAC, Arch.ARM64, Stage.ROM)
+    answers = [
+        boot.decide(client, node, SETTINGS, chain, {"loaders/shimaa64.efi", "loaders/snponly.efi"})
+        for node in (INSTALL, LOCAL, evolve(INSTALL, secure_boot=False), None)
+    ]
+    assert answers == [SIGNED[Arch.ARM64]] * 3 + [LocalBoot()]
 
 
 @pytest.mark.parametrize("chain", list(Chain))
 @pytest.mark.parametrize(
-    ("arch", "stage"),
-    [(Arch.BIOS, Stage.ROM), (Arch.ARM64, Stage.ROM), (Arch.X86_64, Stage.HTTP), (Arch.X86_64, Stage.IPXE)],
+    ("arch", "stage", "expected"),
+    [
+        (Arch.BIOS, Stage.ROM, BootOffer("loaders/undionly.kpxe")),
+        (Arch.X86_64, Stage.HTTP, BootOffer("http://10.0.0.1:8080/boot/loaders/snponly.efi")),
+        (Arch.X86_64, Stage.IPXE, SCRIPT),
+    ],
 )
-def test_other_clients_have_one_chain(chain, arch, stage):
-    client = BootClient(MAC, arch, stage)
-    assert boot.decide(client, INSTALL, SETTINGS, chain) == boot.decide(client, INSTALL, SETTINGS)
+def test_other_clients_have_one_chain(chain, arch, stage, expected):
+    assert boot.decide(BootClient(MAC, arch, stage), INSTALL, SETTINGS, chain, BOTH) == expected
 
 
 @pytest.mark.parametrize("stage", [Stage.ROM, Stage.HTTP])
@@ -85,7 +107,7 @@ def test_other_clients_have_one_chain(chain, arch, stage):
 @pytest.mark.parametrize("node", [LOCAL, None])
 def test_beside_another_server_nothing_is_said_to_machines_that_are_left_alone(node, arch, stage):
     proxy = Settings(IPv4Address("10.0.0.1"), dhcp=DhcpSettings(DhcpMode.PROXY))
-    assert boot.decide(BootClient(MAC, arch, stage), node, proxy) == LocalBoot()
+    assert boot.decide(BootClient(MAC, arch, stage), node, proxy, Chain.AUTO, BOTH) == LocalBoot()
 
 
 def test_the_script_is_asked_for_by_uuid_too_and_fits_the_header():
