@@ -91,7 +91,7 @@ $(DEMO)/image.stamp: images/debian-12.yaml $(wildcard imaged/planning/build*.py)
 
 $(DEMO)/debian-%-storage.stamp: images/debian-%-storage.yaml tests/vm/few_drivers.sh $(wildcard imaged/planning/build*.py) imaged/planning/clean.py | install $(DEMO)/key $(DEMO_SETTINGS)
 	$(IMAGED) buildimage $< --root-key $(DEMO)/key.pub
-	$(IMAGED) enter debian-$*-storage --seal --message "few drivers" -- sh -s < tests/vm/few_drivers.sh
+	$(IMAGED) enter debian-$*-storage --seal --channel stable --message "few drivers" -- sh -s < tests/vm/few_drivers.sh
 	touch $@
 
 .PHONY: ramdisk

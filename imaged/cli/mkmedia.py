@@ -17,6 +17,7 @@ from imaged.planning import localcfg
 from imaged.planning.localcfg import LocalConfig, ip_argument
 from imaged.planning.script import medium_arguments, serial
 from imaged.ramdisk import media
+from imaged.ramdisk.signed import SIGNED
 from imaged.ramdisk.trees import DEFAULT_CACHE, Cache
 from imaged.store.database import open_database
 from imaged.store.media import Media
@@ -37,7 +38,7 @@ _SCRIPTS = "autoinstall_scripts"  # the site's own, below the state directory
 )  # fmt: skip
 @click.option("--days", type=click.IntRange(1, 3650), default=30, show_default=True, help="How long it is good.")
 @click.option("--console", default="", help="As of nodes, such as ttyS0,115200; --node knows its own.")
-@click.option("--arch", type=click.Choice(("x86_64",)), default="x86_64", show_default=True)
+@click.option("--arch", type=click.Choice(tuple(SIGNED)), default="x86_64", show_default=True)
 @click.option("--mirror", default="", help="URL of a Debian archive, instead of the usual one.")
 @click.option("--revoke", is_flag=True, help="Instead: no medium that was made so far starts an install any more.")
 @click.pass_obj
@@ -73,6 +74,7 @@ def command(
         menu=menu(context.state, node, server, console or (node.console if node else ""), arguments),
         ramdisk=context.state.boot / RAMDISK_DIR / arch,
         title=f"imaged boot medium {arch}",
+        arch=arch,
     )
     size = media.build(
         medium, output.absolute(), cache,

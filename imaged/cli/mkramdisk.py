@@ -10,12 +10,11 @@ import click
 from rich.console import Console
 
 from imaged.cli.context import Context
-from imaged.model.boot import LOADERS
 from imaged.model.errors import BadInput
 from imaged.model.names import ImageRef
 from imaged.model.size import format_size
 from imaged.ramdisk.build import Order, Result, build
-from imaged.ramdisk.kernel import KernelChoice, Source
+from imaged.ramdisk.kernel import DEFAULT_PACKAGES, KernelChoice, Source
 from imaged.ramdisk.trees import DEFAULT_CACHE, Cache
 from imaged.store.images import Images
 from imaged.store.paths import shipped
@@ -37,9 +36,16 @@ from imaged.store.paths import shipped
 @click.option(
     "--firmware", is_flag=True, help="Add firmware for cards that need it; it is not free. With --kernel debian."
 )
+@click.option(
+    "--arch",
+    type=click.Choice(tuple(DEFAULT_PACKAGES)),
+    help="The processor it is for; without it, this machine's. Another one's needs qemu-user-static and arch-test.",
+)
 @click.option("--refresh", is_flag=True, help="Fetch all packages again, for newer ones.")
 @click.pass_obj
-def command(context: Context, kernel: str, output: Path | None, mirror: str, firmware: bool, refresh: bool) -> None:
+def command(
+    context: Context, kernel: str, output: Path | None, mirror: str, firmware: bool, arch: str | None, refresh: bool
+) -> None:  # fmt: skip
     """Build the boot ramdisk: kernel, tools and the agent that installs nodes. Also puts boot loaders in place.
 
     Packages are kept in /var/cache/imaged (or where IMAGED_CACHE says) and fetched once. When nothing has changed
@@ -47,8 +53,10 @@ def command(context: Context, kernel: str, output: Path | None, mirror: str, fir
     """
     started = time.monotonic()
     console = Console(highlight=False)
-    arch = platform.machine()
+    arch = arch or platform.machine()
     choice = KernelChoice.parse(kernel, arch=arch)
+    if choice.source is Source.HOST and arch != platform.machine():
+        raise BadInput(f"this machine's kernel is not for {arch}", where="--kernel host")
     if firmware and choice.source is not Source.DEBIAN:
         raise BadInput(
             "--firmware goes with --kernel debian only", hint="Other kernels bring lib/firmware of their own."
@@ -75,13 +83,11 @@ def summary(result: Result, seconds: float) -> str:
     """What a person is told at the end."""
     ramdisk = result.ramdisk
     done = f"built in {seconds:.0f} s" if result.changed else f"unchanged since {ramdisk.created}"
-    missing = [arch.value for arch in LOADERS if arch not in result.loaders]
-    served = [LOADERS[arch].rpartition("/")[2] for arch in LOADERS if arch in result.loaders]
     return "\n".join(
         (
             f"{result.path}: {done}",
             f"kernel {ramdisk.kernel} from {ramdisk.source}, {format_size(ramdisk.vmlinuz)}",
             f"ramdisk {format_size(ramdisk.initrd)} ({ramdisk.compression}), {format_size(ramdisk.unpacked)} unpacked",
-            f"boot loaders: {', '.join(served)}" + (f"; none for {', '.join(missing)}" if missing else ""),
+            f"boot loaders: {', '.join(result.loaders)}",
         )
     )

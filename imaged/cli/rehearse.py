@@ -1,5 +1,6 @@
 """``imaged rehearse``: install a node in a virtual machine, from power-on to ready."""
 
+import platform
 import re
 import signal
 import time
@@ -17,7 +18,7 @@ from rich.table import Table
 from imaged.cli.context import Context
 from imaged.model.errors import BadInput, ImagedError
 from imaged.model.hardware import Firmware
-from imaged.model.names import node_name
+from imaged.model.names import ImageRef, node_name
 from imaged.model.report import Status
 from imaged.model.size import GIB, MIB, parse_size
 from imaged.rehearsal import phases
@@ -25,6 +26,7 @@ from imaged.rehearsal.machine import DiskOption, MachineSpec, NicModel, Way
 from imaged.rehearsal.phases import Facts, Outcome, Row
 from imaged.rehearsal.rehearsal import Rehearsal
 from imaged.rehearsal.update import Step, play, story
+from imaged.store.images import Images
 
 _NUMBERED = re.compile(r"(.*?)([0-9]*)", re.ASCII)
 _WORDS = {Status.STARTED: "running", Status.PROGRESS: "running", Status.DONE: "done", Status.FAILED: "FAILED"}
@@ -34,7 +36,7 @@ _WORDS = {Status.STARTED: "running", Status.PROGRESS: "running", Status.DONE: "d
 @click.argument("node", default="node01")
 @click.option("--image", required=True, help="NAME, NAME@CHANNEL or NAME@VERSION.")
 @click.option("--layout", default="one-disk", show_default=True, help="Disk layout.")
-@click.option("--firmware", type=click.Choice([f.value for f in Firmware]), default="bios", show_default=True)
+@click.option("--firmware", type=click.Choice([f.value for f in Firmware]), help="bios; on ARM there is only uefi.")
 @click.option(
     "--disk",
     "disks",
@@ -76,7 +78,7 @@ _WORDS = {Status.STARTED: "running", Status.PROGRESS: "running", Status.DONE: "d
 @click.option("--keep", is_flag=True, help="Leave disks, database and settings for a look afterwards.")
 @click.pass_obj
 def command(
-    context: Context, node: str, image: str, layout: str, firmware: str, disks: tuple[str, ...],
+    context: Context, node: str, image: str, layout: str, firmware: str | None, disks: tuple[str, ...],
     nics: tuple[str, ...], way: str, secure_boot: bool, memory: str, cpus: int, count: int, ssh_key: Path | None,
     log_dir: Path | None, timeout: int, until: str | None, updates: bool, keep: bool,
 ) -> None:  # fmt: skip
@@ -92,14 +94,16 @@ def command(
         raise BadInput(
             "updates go by ssh to nodes that are ready", where="--update", hint="Give --ssh-key, no --until."
         )
+    arch = Images(context.state.images).resolve(ImageRef.parse(image)).facts.arch or platform.machine()
     spec = MachineSpec(
-        firmware=Firmware(firmware),
+        firmware=Firmware(firmware) if firmware else Firmware.BIOS if arch == "x86_64" else Firmware.UEFI,
         disks=tuple(DiskOption.parse(disk) for disk in disks),
         nics=tuple(NicModel(nic) for nic in nics),
         memory=_memory(memory),
         cpus=cpus,
         way=Way.CD if way == "media" else Way(way),
         secure_boot=secure_boot,
+        arch=arch,
     )
     names = numbered(node, count)
     logs = log_dir or context.state.logs / "rehearsals" / time.strftime("%Y%m%d-%H%M%S")
@@ -109,7 +113,9 @@ def command(
         if updates:
             image = _copy(console, rehearsal, image)
         guests = [rehearsal.machine(name, spec, image=image, layout=layout) for name in names]
-        console.print(f"{', '.join(names)}: {image}, {firmware}, {rehearsal.accel.value}; logs in {logs}", markup=False)
+        console.print(
+            f"{', '.join(names)}: {image}, {spec.firmware.value}, {rehearsal.accel.value}; logs in {logs}", markup=False
+        )
         rehearsal.start_daemon()
         for guest in guests:
             guest.power_on()

@@ -57,7 +57,7 @@ class Recipe:
 
     ``overrides`` are directories laid over the packages' files, ``scripts`` programs run in the tree at the end, both
     in their order; paths of this machine, absolute once the recipe is read. ``clean`` are anchored globs of what is
-    removed from the tree last.
+    removed from the tree last. ``arch`` is the processor (uname -m); empty: this machine's.
     """
 
     name: str
@@ -78,3 +78,4 @@ class Recipe:
     files: tuple[ExtraFile, ...] = ()
     scripts: tuple[str, ...] = ()
     clean: tuple[str, ...] = ()
+    arch: str = ""

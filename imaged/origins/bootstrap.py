@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol, TextIO
 
 from imaged import process
+from imaged.binfmt import check_runs
 from imaged.model.errors import CannotPlan, CommandFailed, ImagedError
 from imaged.model.plan import RunInTarget
 from imaged.model.recipe import Recipe
@@ -38,6 +39,8 @@ def fill(recipe: Recipe, tree: Tree, phases: Phases, log: TextIO) -> tuple[str, 
     Returns what a person should know although it stopped nothing. Raises CommandFailed, or CannotPlan for a tree that
     no machine could be installed from.
     """
+    if recipe.arch:
+        check_runs(recipe.arch)
     with _explained(log):
         phases.begin("start")
         failed = _bootstrap(recipe, tree, phases, log)

@@ -2,6 +2,7 @@
 
 import re
 
+from imaged.model.arch import DEBIAN_NAMES
 from imaged.model.recipe import Recipe, Renderer, Tool
 
 # (Debian, dnf, zypper). None: the distribution has no such package.
@@ -68,8 +69,10 @@ def _debootstrap(recipe: Recipe, tree: str) -> tuple[str, ...]:
 
 
 def _minimal(recipe: Recipe) -> tuple[str, ...]:
+    option = "--architectures" if recipe.tool is Tool.MMDEBSTRAP else "--arch"
     return (
         "--variant=minbase",
+        *((f"{option}={DEBIAN_NAMES[recipe.arch]}",) if recipe.arch else ()),
         f"--components={','.join(recipe.components)}",
         f"--include={','.join(packages(recipe))}",
     )
@@ -82,6 +85,7 @@ def _dnf(recipe: Recipe, tree: str) -> tuple[str, ...]:
     trust = ("--nogpgcheck",) if recipe.unsigned else tuple(f"--setopt={name}.gpgkey={keys}" for name in names)
     return (
         "dnf", "--assumeyes", f"--installroot={tree}", f"--releasever={recipe.suite}", "--noplugins",
+        *((f"--forcearch={recipe.arch}",) if recipe.arch else ()),
         "--setopt=reposdir=", "--setopt=install_weak_deps=False", "--setopt=gpgcheck=True",
         *(f"--repofrompath={name},{url}" for name, url in zip(names, _urls(recipe), strict=True)),
         *(f"--repo={name}" for name in names), *trust, "install", *packages(recipe),

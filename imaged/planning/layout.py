@@ -7,6 +7,7 @@ from typing import Any, TypeVar, cast
 import attrs
 from attrs import evolve, frozen
 
+from imaged.model.arch import machine_arch
 from imaged.model.codec import decode
 from imaged.model.errors import BadInput, CannotPlan
 from imaged.model.hardware import Firmware, Inventory
@@ -14,7 +15,6 @@ from imaged.model.image import ImageFacts
 from imaged.model.layout import Boot, BootFirmware, DiskSpec, Esp, Layout, Match, Partition, Role
 from imaged.model.stack import Array, Crypt, OtherMount, SwapFile, ThinPool, Volume, VolumeGroup
 from imaged.planning import layout_spellings as spelled
-from imaged.planning.arch import machine_arch
 from imaged.planning.layout_draft import DiskDraft, Draft, GroupDraft
 from imaged.planning.layout_faults import faults_of
 from imaged.planning.layout_rules import starts_by_bios, starts_by_uefi

@@ -12,9 +12,9 @@ from enum import Enum
 
 from attrs import frozen
 
+from imaged.model.arch import KNOWN, machine_arch
 from imaged.model.errors import BadInput
 from imaged.model.size import SizeBounds, parse_size
-from imaged.planning.arch import KNOWN, machine_arch
 
 _TOKEN = re.compile(r"[A-Za-z0-9_.-]+|[<>=!]=?|[()]|\S")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")

@@ -1,5 +1,6 @@
 """Builds a ramdisk from its inputs and puts it where it is served; does nothing when they are those of the last one."""
 
+import platform
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -8,7 +9,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from imaged.model.boot import LOADERS, RAMDISK_DIR, Arch
+from imaged.model.boot import LOADERS, RAMDISK_DIR, SHIMS, Arch
 from imaged.model.codec import from_json, to_json
 from imaged.model.errors import BadInput, ImagedError
 from imaged.model.names import ImageRef
@@ -54,22 +55,24 @@ class Ramdisk:
 
 @frozen
 class Result:
-    """``changed``: a new ramdisk was put in place. ``loaders`` are all that are there now."""
+    """``changed``: a new ramdisk was put in place. ``loaders`` are the names of those that firmware starts."""
 
     ramdisk: Ramdisk
     path: Path
     changed: bool
-    loaders: tuple[Arch, ...]
+    loaders: tuple[str, ...]
 
 
 def build(order: Order, cache: Cache, image_tree: Callable[[ImageRef], Path], created: str, say: Say) -> Result:
     """Carry out ``order``. ``image_tree`` finds an image's tree. Raises ImagedError; then all is as it was before."""
     with cache.hold(say), _plain_errors():
-        tools_recipe = toolset.recipe(order.mirror)
+        foreign = "" if order.arch == platform.machine() else order.arch
+        tools_recipe = toolset.recipe(order.mirror, foreign)
         tools = cache.tree(tools_recipe, say, renew=order.renew)
         kernel = fetch_kernel(
             order.kernel, cache, tools, image_tree, say,
             release=order.release, mirror=order.mirror, firmware=order.firmware, renew=order.renew,
+            arch=foreign,
         )  # fmt: skip
         files = agent.agent_files(order.agent)
         module = toolset.module_files()
@@ -77,14 +80,13 @@ def build(order: Order, cache: Cache, image_tree: Callable[[ImageRef], Path], cr
         inputs = digest(base_key, agent.files_key(files), order.arch)
         found = _loaders(order, cache, say)
         loaders.install({LOADERS[each]: path for each, path in found.items()}, order.boot)
-        if order.arch == "x86_64":
-            loaders.install(
-                signed.net_loaders(cache.tree(signed.recipe(order.mirror), say, renew=order.renew)), order.boot
-            )
+        if order.arch in signed.SIGNED:
+            tree = cache.tree(signed.recipe(order.arch, order.mirror), say, renew=order.renew)
+            loaders.install(signed.SIGNED[order.arch].loaders(tree), order.boot)
         path = order.boot / RAMDISK_DIR / order.arch
         current = read_ramdisk(path)
         if current and current.inputs == inputs and not order.renew:
-            return Result(current, path, False, tuple(found))
+            return Result(current, path, False, _started(order.boot))
 
         def make_base(target: Path) -> None:
             say(f"packing the ramdisk of kernel {kernel.version} (dracut)")
@@ -103,7 +105,7 @@ def build(order: Order, cache: Cache, image_tree: Callable[[ImageRef], Path], cr
             )  # fmt: skip
             (fresh / _FACTS).write_text(to_json(ramdisk, indent=2) + "\n")
         cache.prune()
-        return Result(ramdisk, path, True, tuple(found))
+        return Result(ramdisk, path, True, _started(order.boot))
 
 
 def read_ramdisk(path: Path) -> Ramdisk | None:
@@ -132,6 +134,10 @@ def _loaders(order: Order, cache: Cache, say: Say) -> dict[Arch, Path]:
     if loaders.complete(found):
         return found
     return {**loaders.in_tree(cache.tree(loaders.recipe(order.mirror), say, renew=order.renew)), **found}
+
+
+def _started(boot: Path) -> tuple[str, ...]:
+    return tuple(Path(name).name for name in (*LOADERS.values(), *SHIMS.values()) if (boot / name).is_file())
 
 
 @contextmanager

@@ -22,8 +22,12 @@ def fetch_kernel(
     mirror: str = "",
     firmware: bool = False,
     renew: bool = False,
+    arch: str = "",
 ) -> KernelFiles:
-    """The files of ``choice``. ``release`` is the running kernel's, ``tools`` the toolset tree. Raises ImagedError."""
+    """The files of ``choice``. ``release`` is the running kernel's, ``tools`` the toolset tree, ``arch`` its processor.
+
+    Raises ImagedError.
+    """
 
     def finish(tree: Path) -> None:
         _keep_kernel_only(tree)
@@ -34,7 +38,7 @@ def fetch_kernel(
     if choice.source is Source.IMAGE:
         return find_kernel(image_tree(ImageRef.parse(choice.name)))
     if choice.source is Source.DEBIAN:
-        recipe = choice.recipe(mirror=mirror, firmware=firmware)
+        recipe = choice.recipe(mirror=mirror, firmware=firmware, arch=arch)
         return find_kernel(cache.tree(recipe, say, renew=renew, finish=finish))
     path = Path(choice.name).absolute()
     if choice.source is Source.TREE:

@@ -60,12 +60,12 @@ class KernelChoice:
     def __str__(self) -> str:
         return ":".join(part for part in (self.source.value, self.name) if part)
 
-    def recipe(self, *, mirror: str = "", firmware: bool = False) -> TreeRecipe:
+    def recipe(self, *, mirror: str = "", firmware: bool = False, arch: str = "") -> TreeRecipe:
         """The tree that holds a Debian package's kernel, with the firmware that is not free when asked for."""
         if not firmware:
-            return TreeRecipe("kernel", (self.name,), mirror=mirror)
+            return TreeRecipe("kernel", (self.name,), mirror=mirror, arch=arch)
         components = ("main", "non-free-firmware")
-        return TreeRecipe("kernel", (self.name, *FIRMWARE_PACKAGES), mirror=mirror, components=components)
+        return TreeRecipe("kernel", (self.name, *FIRMWARE_PACKAGES), mirror=mirror, components=components, arch=arch)
 
 
 @frozen

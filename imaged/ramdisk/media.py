@@ -24,11 +24,20 @@ _AT = "mnt/output"
 
 @frozen
 class Medium:
-    """What goes onto a medium: ``menu`` for GRUB, ``ramdisk`` the directory of vmlinuz and initrd.img."""
+    """What goes onto a medium: ``menu`` for GRUB, ``ramdisk`` the directory of vmlinuz and initrd.img.
+
+    ``arch`` is a processor of ``signed.SIGNED``; x86_64 media start by BIOS too.
+    """
 
     menu: str
     ramdisk: Path
     title: str
+    arch: str = "x86_64"
+
+    @property
+    def bios(self) -> bool:
+        """Whether it has a boot loader for BIOS."""
+        return self.arch == "x86_64"
 
 
 def recipe(mirror: str = "") -> TreeRecipe:
@@ -45,11 +54,28 @@ def core_argv(config: str, output: str) -> tuple[str, ...]:
 
 
 def image_argv(tree: str, mbr: str, output: str) -> tuple[str, ...]:
-    """xorrisofs(1), as grub-mkrescue(1) calls it: El Torito for CDs, an MBR and an EFI system partition for sticks."""
+    """xorrisofs(1), as grub-mkrescue(1) calls it: El Torito for CDs, an MBR and an EFI system partition for sticks.
+
+    ``mbr`` empty: for UEFI alone.
+    """
+    bios = (
+        (
+            "-b",
+            "boot/grub/eltorito.img",
+            "-no-emul-boot",
+            "-boot-load-size",
+            "4",
+            "-boot-info-table",
+            "--grub2-boot-info",
+            "--grub2-mbr",
+            mbr,
+            "--protective-msdos-label",
+        )
+        if mbr
+        else ()
+    )
     return (
-        "xorriso", "-as", "mkisofs", "-quiet", "-r", "-J", "-volid", MEDIUM_LABEL,
-        "-b", "boot/grub/eltorito.img", "-no-emul-boot", "-boot-load-size", "4", "-boot-info-table",
-        "--grub2-boot-info", "--grub2-mbr", mbr, "--protective-msdos-label",
+        "xorriso", "-as", "mkisofs", "-quiet", "-r", "-J", "-volid", MEDIUM_LABEL, *bios,
         "--efi-boot", "boot/grub/efi.img", "-efi-boot-part", "--efi-boot-image",
         "-o", output, tree,
     )  # fmt: skip
@@ -63,11 +89,12 @@ def build(medium: Medium, target: Path, cache: Cache, say: Say, *, mirror: str =
     try:
         with cache.hold(say):
             tools = cache.tree(recipe(mirror), say)
-            loaders = cache.tree(signed.recipe(mirror), say)
+            loaders = cache.tree(signed.recipe(medium.arch, mirror), say)
             with cache.scratch() as scratch:
                 _lay_out(medium, scratch, tools, loaders)
                 say("writing the image")
-                _inside(tools, scratch, image_argv(f"/{_AT}/medium", f"/{_AT}/mbr.img", f"/{_AT}/medium.iso"))
+                mbr = f"/{_AT}/mbr.img" if medium.bios else ""
+                _inside(tools, scratch, image_argv(f"/{_AT}/medium", mbr, f"/{_AT}/medium.iso"))
                 return _put(scratch / "medium.iso", target)
     except OSError as error:
         raise ImagedError(error.strerror or str(error), where=str(error.filename or "")) from None
@@ -81,15 +108,15 @@ def _lay_out(medium: Medium, scratch: Path, tools: Path, loaders: Path) -> None:
     (tree / "boot/grub/grub.cfg").write_text(medium.menu)
     for name in ("vmlinuz", "initrd.img"):
         shutil.copyfile(medium.ramdisk / name, tree / "boot" / name)
-    (scratch / "find.cfg").write_text(_FIND)
-    shutil.copyfile(tools / "usr/lib/grub/i386-pc/boot_hybrid.img", scratch / "mbr.img")
-    _inside(tools, scratch, core_argv(f"/{_AT}/find.cfg", f"/{_AT}/medium/boot/grub/eltorito.img"))
-    _efi_partition(scratch, tree / "boot/grub/efi.img", tools, loaders)
+    if medium.bios:
+        (scratch / "find.cfg").write_text(_FIND)
+        shutil.copyfile(tools / "usr/lib/grub/i386-pc/boot_hybrid.img", scratch / "mbr.img")
+        _inside(tools, scratch, core_argv(f"/{_AT}/find.cfg", f"/{_AT}/medium/boot/grub/eltorito.img"))
+    _efi_partition(scratch, tree / "boot/grub/efi.img", tools, loaders, signed.SIGNED[medium.arch].medium())
 
 
-def _efi_partition(scratch: Path, image: Path, tools: Path, loaders: Path) -> None:
-    """A small FAT filesystem with the removable path of UEFI (2.10, section 3.5.1.1)."""
-    files = {"BOOTX64.EFI": signed.SHIM, "grubx64.efi": signed.MEDIUM_GRUB, "mmx64.efi": signed.KEYS}
+def _efi_partition(scratch: Path, image: Path, tools: Path, loaders: Path, files: dict[str, str]) -> None:
+    """A small FAT filesystem with the removable path of UEFI (2.10, section 3.5.1.1): name there to file."""
     directory = scratch / "efi"
     directory.mkdir()
     for name, source in files.items():

@@ -2,25 +2,61 @@
 
 from pathlib import Path
 
+from attrs import frozen
+
+from imaged.model.boot import SHIMS, Arch
 from imaged.ramdisk.trees import TreeRecipe
 
-# In the trees of their packages. GRUB is one program whose built-in configuration knows where to look for the rest:
-# below the directory /grub of a TFTP server, or on the medium that has a file /.disk/info.
-SHIM = "usr/lib/shim/shimx64.efi.signed"
-KEYS = "usr/lib/shim/mmx64.efi.signed"  # MokManager, which shim starts when an owner enrols a key
-NET_GRUB = "usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed"
-MEDIUM_GRUB = "usr/lib/grub/x86_64-efi-signed/gcdx64.efi.signed"
+
+@frozen
+class Signed:
+    """Files of one processor, as they are in the tree of their packages; ``suffix`` is UEFI's name for it.
+
+    GRUB is one program whose built-in configuration knows where to look for the rest: below the directory /grub of a
+    TFTP server, or on the medium that has a file /.disk/info. ``keys`` is MokManager, which shim starts when an owner
+    enrols a key.
+    """
+
+    client: Arch
+    package: str
+    shim: str
+    keys: str
+    net_grub: str
+    medium_grub: str
+    suffix: str
+
+    def loaders(self, tree: Path) -> dict[str, Path]:
+        """What is served: path below the boot directory to file. shim asks for its second stage beside itself."""
+        return {
+            SHIMS[self.client]: tree / self.shim,
+            f"loaders/grub{self.suffix}.efi": tree / self.net_grub,
+            f"loaders/mm{self.suffix}.efi": tree / self.keys,
+        }
+
+    def medium(self) -> dict[str, str]:
+        """What a boot medium has: name in /EFI/BOOT to file."""
+        return {
+            f"BOOT{self.suffix.upper()}.EFI": self.shim,
+            f"grub{self.suffix}.efi": self.medium_grub,
+            f"mm{self.suffix}.efi": self.keys,
+        }
 
 
-def recipe(mirror: str = "") -> TreeRecipe:
+def _of(client: Arch, arch: str, suffix: str, grub: str) -> Signed:
+    grubs = f"usr/lib/grub/{grub}-signed"
+    return Signed(
+        client, f"grub-efi-{arch}-signed",
+        f"usr/lib/shim/shim{suffix}.efi.signed", f"usr/lib/shim/mm{suffix}.efi.signed",
+        f"{grubs}/grubnet{suffix}.efi.signed", f"{grubs}/gcd{suffix}.efi.signed", suffix,
+    )  # fmt: skip
+
+
+SIGNED = {
+    "x86_64": _of(Arch.X86_64, "amd64", "x64", "x86_64-efi"),
+    "aarch64": _of(Arch.ARM64, "arm64", "aa64", "arm64-efi"),
+}
+
+
+def recipe(arch: str, mirror: str = "") -> TreeRecipe:
     """The packages; only unpacked, since installing them would look for an ESP."""
-    return TreeRecipe("signed", ("shim-signed", "grub-efi-amd64-signed"), mirror=mirror)
-
-
-def net_loaders(tree: Path) -> dict[str, Path]:
-    """What is served: path below the boot directory to file. shim asks for its second stage beside itself."""
-    return {
-        "loaders/shimx64.efi": tree / SHIM,
-        "loaders/grubx64.efi": tree / NET_GRUB,
-        "loaders/mmx64.efi": tree / KEYS,
-    }
+    return TreeRecipe("signed", ("shim-signed", SIGNED[arch].package), mirror=mirror, arch=arch)

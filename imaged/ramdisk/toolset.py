@@ -23,9 +23,9 @@ _AT_MODULE = "usr/lib/dracut/modules.d/90imaged"
 _AT_OUTPUT = "mnt/output"
 
 
-def recipe(mirror: str = "") -> TreeRecipe:
+def recipe(mirror: str = "", arch: str = "") -> TreeRecipe:
     """The toolset."""
-    return TreeRecipe("toolset", PACKAGES, installed=True, mirror=mirror)
+    return TreeRecipe("toolset", PACKAGES, installed=True, mirror=mirror, arch=arch)
 
 
 def module_files() -> dict[str, bytes]:

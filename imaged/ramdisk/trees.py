@@ -16,6 +16,8 @@ from pathlib import Path
 
 from attrs import frozen
 
+from imaged.binfmt import check_runs
+from imaged.model.arch import DEBIAN_NAMES
 from imaged.model.codec import to_json
 from imaged.model.errors import CommandFailed, Denied, ImagedError
 from imaged.model.size import GIB, format_size
@@ -36,7 +38,8 @@ class TreeRecipe:
     """What a tree is made of.
 
     ``installed``: maintainer scripts run, so that the programs in it can be run; else files are only unpacked.
-    ``mirror`` is the URL of a package archive; empty: mmdebstrap's own choice for the suite.
+    ``mirror`` is the URL of a package archive; empty: mmdebstrap's own choice for the suite. ``arch`` is the processor
+    (uname -m) that the packages are for; empty: this machine's.
     """
 
     name: str
@@ -45,6 +48,7 @@ class TreeRecipe:
     suite: str = "bookworm"
     mirror: str = ""
     components: tuple[str, ...] = ("main",)
+    arch: str = ""
 
     @property
     def key(self) -> str:
@@ -69,6 +73,7 @@ def mmdebstrap_argv(recipe: TreeRecipe, target: Path) -> tuple[str, ...]:
         "--dpkgopt=path-exclude=/usr/share/doc/*",
         "--dpkgopt=path-exclude=/usr/share/man/*",
         "--dpkgopt=path-exclude=/usr/share/locale/*",
+        *((f"--architectures={DEBIAN_NAMES[recipe.arch]}",) if recipe.arch else ()),
         f"--components={','.join(recipe.components)}",
         f"--include={','.join(recipe.packages)}",
         recipe.suite, str(target), *((recipe.mirror,) if recipe.mirror else ()),
@@ -92,6 +97,8 @@ class Cache:
         def make(path: Path) -> None:
             if shutil.which("mmdebstrap") is None:
                 raise CommandFailed("mmdebstrap is not installed", hint="Install it: most distributions package it.")
+            if recipe.installed and recipe.arch:
+                check_runs(recipe.arch)
             say(f"fetching {', '.join(recipe.packages[:3])}{' ...' if recipe.packages[3:] else ''} ({recipe.suite})")
             stream(mmdebstrap_argv(recipe, path), _notable(say))
             finish(path)

@@ -1,6 +1,7 @@
 """One QEMU machine: its power switch, its console, its disks."""
 
 import json
+import platform
 import re
 import shutil
 import socket
@@ -9,7 +10,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from attrs import evolve
+from attrs import evolve, frozen
 
 from imaged import process
 from imaged.model.errors import BadInput, NotFound, Unreachable
@@ -19,11 +20,24 @@ from imaged.qemu.options import Accel
 from imaged.rehearsal.machine import Attachments, Identity, MachineSpec, argv
 from imaged.rehearsal.namespace import PrivateNetwork
 
-CODE = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
-VARIABLES = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
-# Secure Boot on, Microsoft's keys enrolled, and a firmware that keeps its variables to itself.
-SECURE_CODE = Path("/usr/share/OVMF/OVMF_CODE_4M.ms.fd")
-SECURE_VARIABLES = Path("/usr/share/OVMF/OVMF_VARS_4M.ms.fd")
+
+@frozen
+class Flash:
+    """UEFI's two flash chips, ready-made: its program and its variables. ``package`` is Debian's that has them."""
+
+    code: Path
+    variables: Path
+    package: str
+
+
+_OVMF, _AAVMF = Path("/usr/share/OVMF"), Path("/usr/share/AAVMF")
+# By processor, and whether Secure Boot is on: with Microsoft's keys, and variables that only the firmware writes.
+_FLASH = {
+    ("x86_64", False): Flash(_OVMF / "OVMF_CODE_4M.fd", _OVMF / "OVMF_VARS_4M.fd", "ovmf"),
+    ("x86_64", True): Flash(_OVMF / "OVMF_CODE_4M.ms.fd", _OVMF / "OVMF_VARS_4M.ms.fd", "ovmf"),
+    ("aarch64", False): Flash(_AAVMF / "AAVMF_CODE.fd", _AAVMF / "AAVMF_VARS.fd", "qemu-efi-aarch64"),
+    ("aarch64", True): Flash(_AAVMF / "AAVMF_CODE.ms.fd", _AAVMF / "AAVMF_VARS.ms.fd", "qemu-efi-aarch64"),
+}
 _KERNEL = re.compile(rb"Linux version \d")
 # Colours and cursor movements (ECMA-48) of firmware and GRUB: noise in a log that is shown to a person.
 _ESCAPES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|[@-Z\\-_])|[\x00-\x08\x0b-\x1f\x7f]")
@@ -85,16 +99,16 @@ class Guest:
             _make_disk(path, disk.size)
         uefi = spec.firmware is Firmware.UEFI
         variables = directory / "variables.fd"
-        code = SECURE_CODE if spec.secure_boot else CODE
+        flash = _FLASH[spec.arch, spec.secure_boot]
         if uefi:
-            _fresh_variables(code, SECURE_VARIABLES if spec.secure_boot else VARIABLES, variables)
+            _fresh_variables(flash, variables)
         self._attached = Attachments(
-            accel=accel,
+            accel=accel if spec.arch == platform.machine() else Accel.TCG,
             taps=tuple(network.tap() for _ in spec.nics),
             disks=tuple(map(str, self.disks)),
             console=str(self.console.path),
             qmp=str(self._qmp),
-            code=str(code) if uefi else "",
+            code=str(flash.code) if uefi else "",
             variables=str(variables) if uefi else "",
             medium=str(medium or ""),
         )
@@ -159,8 +173,9 @@ def _make_disk(path: Path, size: int) -> None:
         raise BadInput(what, where=str(path.parent), hint="The filesystem there sets the limit.") from None
 
 
-def _fresh_variables(code: Path, variables: Path, path: Path) -> None:
+def _fresh_variables(flash: Flash, path: Path) -> None:
     """Each machine has its own boot entries, and a new one has none."""
-    if not (code.exists() and variables.exists()):
-        raise NotFound("no UEFI firmware for QEMU", where=str(code), hint="Install the package ovmf.")
-    shutil.copyfile(variables, path)
+    if not (flash.code.exists() and flash.variables.exists()):
+        hint = f"Install the package {flash.package}."
+        raise NotFound("no UEFI firmware for QEMU", where=str(flash.code), hint=hint)
+    shutil.copyfile(flash.variables, path)

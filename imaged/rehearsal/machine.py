@@ -18,6 +18,7 @@ _NAMES = uuid.UUID("6f0b2f1c-2d7c-5a53-8d3e-0a8f6b1b7c11")
 _MAX_DISK = 64 * 2**40
 _NIC_BOOT, _DISK_BOOT = 1, 2
 _SATA_PORTS = 6  # of q35's own AHCI
+CONSOLES = {"x86_64": "ttyS0,115200", "aarch64": "ttyAMA0,115200"}  # processors, and their machine's serial port
 
 
 class DiskBus(Enum):
@@ -87,7 +88,10 @@ class DiskOption:
 
 @frozen
 class MachineSpec:
-    """A machine to rehearse on. ``memory`` in bytes. ``secure_boot``: UEFI that runs what Microsoft has signed."""
+    """A machine to rehearse on. ``memory`` in bytes. ``secure_boot``: UEFI that runs what Microsoft has signed.
+
+    ``arch`` is its processor (uname -m): x86_64 or aarch64.
+    """
 
     firmware: Firmware = Firmware.BIOS
     disks: tuple[DiskOption, ...] = (DiskOption(DiskBus.VIRTIO, 8 * GIB),)
@@ -96,13 +100,24 @@ class MachineSpec:
     cpus: int = 2
     way: Way = Way.PXE
     secure_boot: bool = False
+    arch: str = "x86_64"
 
     def __attrs_post_init__(self) -> None:
+        if self.arch not in CONSOLES:
+            raise BadInput(f"there is no machine for {self.arch!r} here", hint=f"There are {', '.join(CONSOLES)}.")
+        if self.arch == "aarch64":
+            self._check_arm()
         if self.firmware is Firmware.BIOS and (self.secure_boot or self.way is Way.HTTP):
             what = "a BIOS knows neither Secure Boot nor boot by HTTP"
             raise BadInput(what, where="--firmware bios", hint="--firmware uefi does.")
         if self.way is Way.HTTP and self.nics[0] is not NicModel.VIRTIO:
             raise BadInput("OVMF drives virtio only; other cards boot by an iPXE of their own", where="--boot http")
+
+    def _check_arm(self) -> None:
+        if self.firmware is Firmware.BIOS:
+            raise BadInput("an ARM machine has no BIOS", where="--firmware bios", hint="--firmware uefi does.")
+        if any(disk.bus is DiskBus.SATA for disk in self.disks):
+            raise BadInput("QEMU's ARM machine has no SATA ports", where="--disk", hint="Use virtio, nvme or scsi.")
 
 
 @frozen
@@ -144,10 +159,10 @@ def identity(name: str, nics: int) -> Identity:
 def argv(spec: MachineSpec, who: Identity, where: Attachments) -> tuple[str, ...]:
     """The whole command: network first, then the disks in their order; console and QMP as ``where`` says."""
     return (
-        "qemu-system-x86_64",
+        f"qemu-system-{spec.arch}",
         "-name", who.name,
         "-nodefaults", "-no-user-config", "-display", "none", "-vga", "none",
-        *processor(where.accel),
+        *processor(where.accel, spec.arch),
         "-smp", str(spec.cpus),
         "-m", str(spec.memory // MIB),
         *_firmware(spec, where),
@@ -169,6 +184,8 @@ def _firmware(spec: MachineSpec, where: Attachments) -> tuple[str, ...]:
     # Without SMM the guest could write the variables behind the firmware's back.
     secure = ("q35,smm=on", "-global", "driver=cfi.pflash01,property=secure,value=on")
     machine = secure if spec.secure_boot else ("q35",)
+    if spec.arch == "aarch64":
+        machine = ("virt,gic-version=max",)
     quiet = ("-fw_cfg", "name=opt/org.tianocore/IPv4PXESupport,string=n") if spec.way is Way.HTTP else ()
     return (
         "-machine", *machine, *quiet,

@@ -29,7 +29,7 @@ from imaged.qemu.options import Accel
 from imaged.rehearsal import namespace, phases
 from imaged.rehearsal.daemon import Daemon, rehearsal_settings
 from imaged.rehearsal.guest import Guest
-from imaged.rehearsal.machine import MEDIA, MachineSpec, identity
+from imaged.rehearsal.machine import CONSOLES, MEDIA, MachineSpec, identity
 from imaged.rehearsal.namespace import PrivateNetwork
 from imaged.rehearsal.phases import Facts, Outcome
 from imaged.rehearsal.scratch import Scratch
@@ -42,7 +42,6 @@ from imaged.store.paths import State
 _POLL = 0.3  # seconds between looks at the database and the consoles
 _SHARED = ("boot", "layouts", "autoinstall_scripts", "overrides", "scripts")  # of the real state: read, never written
 _PROGRAMS = ("qemu-system-x86_64", "ip", "nsenter", "setpriv")
-_CONSOLE = "ttyS0,115200"
 _DAEMON_STARTS = 60.0
 _SSH_STARTS = 120.0
 
@@ -151,25 +150,33 @@ class Rehearsal:
     def machine(self, name: str, spec: MachineSpec, *, image: str, layout: str = "one-disk") -> Guest:
         """A new machine, switched off, defined as a node to install. Raises BadInput, NotFound, Conflict."""
         reference = ImageRef.parse(image)
-        self._check_site(reference, layout)
+        self._check_site(reference, layout, spec.arch)
         who = identity(node_name(name), len(spec.nics))
         address = namespace.FIRST_NODE + len(self.guests)
         self.nodes.add(
-            Node(who.name, who.macs, reference, layout=layout, uuid=who.uuid, address=address, console=_CONSOLE)
+            Node(
+                who.name,
+                who.macs,
+                reference,
+                layout=layout,
+                uuid=who.uuid,
+                address=address,
+                console=CONSOLES[spec.arch],
+            )
         )
         guest = Guest(
             spec, who, network=self.network, accel=self.accel,
             directory=self.state.root / f"machine{len(self.guests)}", logs=self.logs,
-            medium=self._make_medium(who.name) if spec.way in MEDIA else None,
+            medium=self._make_medium(who.name, spec.arch) if spec.way in MEDIA else None,
         )  # fmt: skip
         self.guests[name] = guest
         return guest
 
-    def _make_medium(self, name: str) -> Path:
+    def _make_medium(self, name: str, arch: str) -> Path:
         """A boot medium for one node, made as people make it. Outside our network: packages may have to be fetched."""
         path = self.state.root / f"{name}.iso"
         program = (sys.executable, "-m", "imaged", "--settings", str(self.daemon.file))
-        process.run((*program, "mkmedia", "--output", str(path), "--node", name), timeout=1800)
+        process.run((*program, "mkmedia", "--output", str(path), "--node", name, "--arch", arch), timeout=1800)
         return path
 
     def reinstall(self, name: str) -> None:
@@ -349,13 +356,13 @@ class Rehearsal:
         waiting = (facts.node for facts in latest if phases.outcome(facts) is not Outcome.READY)
         return tuple(line for name in waiting for line in self._tail(name))
 
-    def _check_site(self, image: ImageRef, layout: str) -> None:
+    def _check_site(self, image: ImageRef, layout: str, arch: str) -> None:
         Images(self.state.images).resolve(image)
         read_layout(layouts.find(self.site.layouts, layout), layout)
-        ramdisk = self.site.boot / RAMDISK_DIR / "x86_64"
+        ramdisk = self.site.boot / RAMDISK_DIR / arch
         for path in (ramdisk / "vmlinuz", ramdisk / "initrd.img"):
             if not path.exists():
-                raise NotFound("no boot ramdisk", where=str(path), hint="`imaged mkramdisk` makes one.")
+                raise NotFound("no boot ramdisk", where=str(path), hint=f"`imaged mkramdisk --arch {arch}` makes one.")
 
 
 def _with_tail(error: ImagedError, lines: tuple[str, ...]) -> ImagedError:

@@ -6,6 +6,7 @@ from typing import Any
 
 from attrs import evolve, fields
 
+from imaged.model.arch import DEBIAN_NAMES
 from imaged.model.codec import from_plain
 from imaged.model.errors import BadInput, ImagedError, NotFound
 from imaged.model.names import image_name
@@ -50,8 +51,8 @@ def build(data: Any, *, where: str) -> Recipe:
     """A recipe from plain data, checked as a whole. Raises BadInput that names every fault."""
     recipe = from_plain({} if data is None else data, Recipe, where=where)
     faults = [
-        *_bad_words(recipe), *_bad_archive(recipe), *_bad_trust(recipe), *_bad_login(recipe), *_bad_files(recipe),
-        *_bad_globs(recipe),
+        *_bad_words(recipe), *_bad_archive(recipe), *_bad_arch(recipe), *_bad_trust(recipe), *_bad_login(recipe),
+        *_bad_files(recipe), *_bad_globs(recipe),
     ]  # fmt: skip
     if faults:
         raise BadInput("\n  ".join(faults), where=where)
@@ -117,6 +118,14 @@ def _bad_archive(recipe: Recipe) -> list[str]:
     if recipe.tool.rpm and recipe.network is Renderer.IFUPDOWN:
         faults.append("network: ifupdown is Debian's own")
     return faults
+
+
+def _bad_arch(recipe: Recipe) -> list[str]:
+    if not recipe.arch:
+        return []
+    if recipe.tool is Tool.ZYPPER:
+        return ["arch: zypper makes images for this machine's processor only"]
+    return [] if recipe.arch in DEBIAN_NAMES else [f"arch: {recipe.arch!r} is none of {', '.join(DEBIAN_NAMES)}"]
 
 
 def _bad_trust(recipe: Recipe) -> list[str]:

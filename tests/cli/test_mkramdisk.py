@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from imaged.cli.mkramdisk import summary
-from imaged.model.boot import Arch
 from imaged.ramdisk import toolset
 from imaged.ramdisk.build import Ramdisk, Result
 from imaged.ramdisk.kernel import KernelChoice
@@ -100,10 +99,10 @@ def test_what_is_said_at_the_end() -> None:
         "x86_64", "6.1.0-56-amd64", "debian:linux-image-amd64", "2026-11-21T03:34:02+00:00", 8 << 20, 43 << 20,
         160 << 20, "zstd", "abc",
     )  # fmt: skip
-    result = Result(ramdisk, Path("/srv/boot/ramdisk/x86_64"), True, (Arch.BIOS, Arch.X86_64))
+    result = Result(ramdisk, Path("/srv/boot/ramdisk/x86_64"), True, ("undionly.kpxe", "shimx64.efi"))
     assert summary(result, 61.4).splitlines() == [
         "/srv/boot/ramdisk/x86_64: built in 61 s",
         "kernel 6.1.0-56-amd64 from debian:linux-image-amd64, 8 MiB",
         "ramdisk 43 MiB (zstd), 160 MiB unpacked",
-        "boot loaders: undionly.kpxe, snponly.efi; none for arm64-efi",
+        "boot loaders: undionly.kpxe, shimx64.efi",
     ]

@@ -59,6 +59,14 @@ MM = (
              "http://m/d"),
         ),
         (
+            evolve(RECIPE, arch="aarch64"),
+            (*MM, "--architectures=arm64", "--components=main", INCLUDE, "bookworm", "/t"),
+        ),
+        (
+            evolve(RECIPE, tool=Tool.DEBOOTSTRAP, arch="aarch64"),
+            ("debootstrap", "--variant=minbase", "--arch=arm64", "--components=main", INCLUDE, "bookworm", "/t"),
+        ),
+        (
             evolve(RECIPE, tool=Tool.DEBOOTSTRAP),
             ("debootstrap", "--variant=minbase", "--components=main", INCLUDE, "bookworm", "/t"),
         ),

@@ -212,7 +212,7 @@ def unpack(result: Result, target: Path) -> None:
 def test_the_agent_runs_in_the_ramdisk(scratch: Path) -> None:
     result = carry_out(order(scratch, "first"))
     assert result.changed
-    assert set(result.loaders) >= {Arch.BIOS, Arch.X86_64}
+    assert set(result.loaders) >= {"undionly.kpxe", "snponly.efi", "shimx64.efi"}
     assert 20e6 < result.ramdisk.initrd < 60e6
     tree = scratch / "tree"
     unpack(result, tree)

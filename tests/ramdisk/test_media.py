@@ -14,7 +14,7 @@ from imaged.ramdisk.enter import Bind, run_inside
 from imaged.ramdisk.trees import DEFAULT_CACHE, Cache
 
 CACHE = Path(os.environ.get("IMAGED_CACHE") or DEFAULT_CACHE)
-READY = os.geteuid() == 0 and all((CACHE / recipe.key).is_dir() for recipe in (media.recipe(), signed.recipe()))
+READY = os.geteuid() == 0 and shutil.which("mmdebstrap")
 
 
 def test_the_image_is_for_cd_and_stick_and_both_firmwares() -> None:
@@ -26,6 +26,17 @@ def test_the_image_is_for_cd_and_stick_and_both_firmwares() -> None:
     assert argv[-1] == "/t"
 
 
+def test_a_medium_for_arm64_is_for_uefi_alone() -> None:
+    argv = media.image_argv("/t", "", "/o.iso")
+    assert "--efi-boot" in argv
+    assert not {"-b", "--grub2-mbr"} & set(argv)
+    assert signed.SIGNED["aarch64"].medium() == {
+        "BOOTAA64.EFI": "usr/lib/shim/shimaa64.efi.signed",
+        "grubaa64.efi": "usr/lib/grub/arm64-efi-signed/gcdaa64.efi.signed",
+        "mmaa64.efi": "usr/lib/shim/mmaa64.efi.signed",
+    }
+
+
 def test_nothing_is_made_without_a_ramdisk(tmp_path: Path) -> None:
     medium = media.Medium("menu", tmp_path / "ramdisk/x86_64", "title")
     with pytest.raises(NotFound, match="no boot ramdisk"):
@@ -34,7 +45,7 @@ def test_nothing_is_made_without_a_ramdisk(tmp_path: Path) -> None:
     assert not (tmp_path / "cache").exists()
 
 
-@pytest.mark.skipif(not READY, reason="needs root and the packages that `imaged mkmedia` has fetched")
+@pytest.mark.skipif(not READY, reason="needs root and mmdebstrap")
 def test_a_whole_medium(tmp_path: Path) -> None:
     ramdisk = tmp_path / "ramdisk"
     ramdisk.mkdir()
@@ -65,7 +76,7 @@ def test_a_whole_medium(tmp_path: Path) -> None:
     if shutil.which("sfdisk"):
         table = subprocess.run(("sfdisk", "--dump", image), capture_output=True, text=True, check=True).stdout
         assert "C12A7328-F81F-11D2-BA4B-00A0C93EC93B" in table or "type=ef" in table  # a stick's EFI system partition
-    for name, source in (("BOOTX64.EFI", signed.SHIM), ("grubx64.efi", signed.MEDIUM_GRUB)):
+    for name, source in signed.SIGNED["x86_64"].medium().items():
         at = f"::/EFI/BOOT/{name}"
         run_inside(tools, ("mcopy", "-n", "-i", "/mnt/output/read/boot/grub/efi.img", at, "/mnt/output/" + name), bind)
-        assert (tmp_path / name).read_bytes() == (CACHE / signed.recipe().key / source).read_bytes()
+        assert (tmp_path / name).read_bytes() == (CACHE / signed.recipe("x86_64").key / source).read_bytes()

@@ -105,6 +105,12 @@ NO_TCG = evolve(WHERE, accel=Accel.KVM)
         ({"way": Way.HTTP}, "a BIOS knows neither"),
         ({"secure_boot": True}, "a BIOS knows neither"),
         ({"firmware": Firmware.UEFI, "way": Way.HTTP, "nics": (NicModel.E1000,)}, "OVMF drives virtio only"),
+        ({"arch": "riscv64"}, "there is no machine for 'riscv64'"),
+        ({"arch": "aarch64"}, "an ARM machine has no BIOS"),
+        (
+            {"arch": "aarch64", "firmware": Firmware.UEFI, "disks": (DiskOption.parse("sata,8G"),)},
+            "QEMU's ARM machine has no SATA ports",
+        ),
     ],
 )
 def test_machines_that_there_are_not(given: dict[str, Any], what: str) -> None:
@@ -123,6 +129,7 @@ def uefi(*nics: NicModel) -> MachineSpec:
 MAC = str(WHO.macs[0])
 MEDIUM = evolve(WHERE, medium="/s/m.iso")
 SECURE = evolve(uefi(), secure_boot=True)
+ARM = evolve(uefi(), arch="aarch64")
 DISK_END = f"drive=disk0,serial={WHO.serial}-0,logical_block_size=512,physical_block_size=512,bootindex=2"
 CONTAINS = [
     (SPEC, WHERE, ("-accel", "tcg,thread=multi")),
@@ -156,6 +163,10 @@ CONTAINS = [
     (MachineSpec(nics=(NicModel.E1000,)), WHERE, ("-device", f"e1000,netdev=net0,mac={MAC},bootindex=1")),
     (MachineSpec(nics=(NicModel.E1000E,)), WHERE, ("-device", f"e1000e,netdev=net0,mac={MAC},bootindex=1")),
     (uefi(), WHERE, ("-machine", "q35")),
+    (ARM, WHERE, ("qemu-system-aarch64", "-name", "node01")),
+    (ARM, WHERE, ("-accel", "tcg,thread=multi", "-cpu", "cortex-a72")),
+    (ARM, WHERE, ("-machine", "virt,gic-version=max")),
+    (ARM, WHERE, ("-device", f"virtio-net-pci,netdev=net0,mac={MAC},bootindex=1,romfile=")),
     (uefi(), WHERE, ("-drive", "if=pflash,unit=0,format=raw,readonly=on,file=/f/code")),
     (uefi(), WHERE, ("-drive", "if=pflash,unit=1,format=raw,file=/s/vars")),
     # The firmware's own PXE where it has a driver, the card's iPXE where it has none.

@@ -64,6 +64,8 @@ files:
         ({"network": "wicked"}, "network: 'wicked' is not one of systemd-networkd, NetworkManager, ifupdown"),
         ({"name": "../etc"}, "name: '../etc' is not an image name"),
         ({"packages": []}, "packages: at least one is needed"),
+        ({"arch": "arm64"}, "arch: 'arm64' is none of x86_64, aarch64, "),
+        (RPM | {"tool": "zypper", "arch": "aarch64"}, "arch: zypper makes images for this machine's processor only"),
         ({"packages": ["bash", "Bash"]}, "packages: 'Bash' is not one"),
         ({"packages": ["a,b"]}, "packages: 'a,b' is not one"),
         ({"packages": ["--foo"]}, "packages: '--foo' is not one"),
