@@ -19,6 +19,8 @@ PACKAGES := python3 python3-venv python3-parted python3-pyudev rsync mmdebstrap 
 TEST_PACKAGES := acl attr atftp btrfs-progs busybox createrepo-c curl dhcpcd5 dnf gpg grub-common ifupdown isc-dhcp-client isc-dhcp-relay libarchive-tools \
     libcap2-bin lvm2 netplan.io network-manager nftables openssh-server rpm squashfs-tools swtpm systemd tftp-hpa udhcpc xfsprogs zypper
 
+ARM_PACKAGES := qemu-system-arm qemu-efi-aarch64 qemu-user-static binfmt-support arch-test
+
 .PHONY: help
 help:  ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +58,12 @@ vm: install $(DEMO)/image.stamp ramdisk  ## The long matrix: firmwares, disks, N
 test-matrix: install $(DEMO)/image.stamp $(STORAGE:%=$(DEMO)/%-storage.stamp) ramdisk  ## Every layout on every firmware, in docs/matrix.md (root, hours)
 	IMAGED_VM_STATE=$(DEMO) IMAGED_VM=all $(BIN)/python -m pytest -v tests/vm/test_layouts.py --matrix docs/matrix.md
 
+# By emulation throughout, the building too.
+.PHONY: test-arm64
+test-arm64: install $(DEMO)/debian-12-arm64.stamp  ## Whole installs on an emulated ARM machine (root, hours)
+	$(IMAGED) mkramdisk --arch aarch64
+	IMAGED_VM_STATE=$(DEMO) IMAGED_VM=all $(BIN)/python -m pytest -v tests/vm/test_arm64.py
+
 .PHONY: bench
 bench: install $(DEMO)/image.stamp ramdisk  ## The figures in bench/RESULTS.md (root)
 	for each in seal ramdisk plan disks transfer update; do $(BIN)/python bench/$$each.py --state $(DEMO) || exit 1; done
@@ -92,6 +100,11 @@ $(DEMO)/image.stamp: images/debian-12.yaml $(wildcard imaged/planning/build*.py)
 $(DEMO)/debian-%-storage.stamp: images/debian-%-storage.yaml tests/vm/few_drivers.sh $(wildcard imaged/planning/build*.py) imaged/planning/clean.py | install $(DEMO)/key $(DEMO_SETTINGS)
 	$(IMAGED) buildimage $< --root-key $(DEMO)/key.pub
 	$(IMAGED) enter debian-$*-storage --seal --channel stable --message "few drivers" -- sh -s < tests/vm/few_drivers.sh
+	touch $@
+
+$(DEMO)/debian-12-arm64.stamp: images/debian-12-arm64.yaml | install $(DEMO)/key $(DEMO_SETTINGS)
+	apt-get install -y -q --no-install-recommends $(ARM_PACKAGES)
+	$(IMAGED) buildimage $< --root-key $(DEMO)/key.pub
 	touch $@
 
 .PHONY: ramdisk

@@ -35,7 +35,8 @@ PHASES = ("compare", "fetch", "apply", "fixups", "bootloader", "scripts", "updat
 
 _GRUB = ("/usr/lib/grub/{0}/", "/usr/lib/grub2/{0}/", "/usr/share/grub2/{0}/")
 _SHIM = (
-    "/usr/lib/grub/x86_64-efi-signed/", "/usr/lib/shim/", "/usr/share/efi/", "/usr/lib/systemd/boot/efi/",
+    "/usr/lib/grub/x86_64-efi-signed/", "/usr/lib/grub/arm64-efi-signed/", "/usr/lib/shim/", "/usr/share/efi/",
+    "/usr/lib/systemd/boot/efi/",
 )  # fmt: skip
 _MENU = (
     "/boot/vmlinu[xz]-*", "/boot/Image-*", "/boot/init*", "/etc/default/grub", "/etc/default/grub.d/", "/etc/grub.d/",
@@ -178,7 +179,7 @@ def _loader_when(step: Step) -> tuple[str, ...]:
         return (*_paths(platform), *(() if platform == "i386-pc" else _SHIM))
     if argv[0] in ("cp", "bootctl"):
         return _SHIM
-    return (*_MENU, *_paths("i386-pc"), *_paths("x86_64-efi"))
+    return (*_MENU, *_paths("i386-pc"), *_paths("x86_64-efi"), *_paths("arm64-efi"))
 
 
 def _paths(platform: str) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from imaged.planning.fixups.efi import ready_loaders
 from imaged.planning.fixups.extlinux import extlinux
 from imaged.planning.fixups.systemd_boot import systemd_boot
 from imaged.planning.fixups.target import Target
-from imaged.planning.platforms import ESPS, chains
+from imaged.planning.platforms import ESPS, chains, efis
 
 
 class Loader(Enum):
@@ -76,7 +76,12 @@ def _grub2(target: Target) -> tuple[Step, ...]:
     if system.uefi and chains(target.facts):
         steps += ready_loaders(target)
     elif system.uefi and system.esp:
-        argv = ("grub2-install", "--target=x86_64-efi", f"--efi-directory={system.esp.mount}", "--no-nvram")
+        argv = (
+            "grub2-install",
+            f"--target={efis(target.facts)[0].platform}",
+            f"--efi-directory={system.esp.mount}",
+            "--no-nvram",
+        )
         steps.append(RunInTarget((*argv, "--removable"), reason="boot loader for UEFI"))
     menu = ("grub2-mkconfig", "-o", "/boot/grub2/grub.cfg")
     return (*steps, RunInTarget(menu, reason="menu with the node's own UUIDs"))
