@@ -6,6 +6,7 @@ import shlex
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Protocol
 
@@ -14,6 +15,7 @@ from attrs import frozen
 from imaged.model.errors import CommandFailed
 
 _TICK = 1.0  # seconds
+_LONG = 5.0  # seconds: a command that took longer says so in the log
 _TAIL = 15  # lines of a failed command's output that a person is shown
 
 
@@ -63,6 +65,7 @@ class Processes:
         with anything but 0. Whatever it left running is killed.
         """
         self.log(f"+ {shlex.join(argv)}")
+        began = time.monotonic()
         # Files, not pipes: a daemon that a maintainer script starts keeps a pipe open for ever.
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             with _start(argv, stdin, out, err, env) as child:
@@ -70,6 +73,9 @@ class Processes:
             done = Completed(tuple(argv), child.returncode, _text(out), _text(err))
         for line in (*done.output.splitlines(), *done.errors.splitlines()):
             self.log(f"  {line}")
+        took = time.monotonic() - began
+        if took >= _LONG:
+            self.log(f"  took {took:.0f} s")
         if late:
             raise CommandFailed(f"gave up after {timeout:g} s", where=shlex.join(argv), hint=_tail(done))
         if check and done.code:

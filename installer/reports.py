@@ -111,6 +111,8 @@ class Reporter:
     def _tell(self, phase: str, status: Status, message: str = "") -> None:
         with self._sending:  # a report of progress that is on its way arrives before this one
             self.server.report(Report(phase, status, self.clock(), message))
+            if status is Status.STARTED:
+                return  # the log went with the end of the phase before, a moment ago
             with suppress(ImagedError):
                 self.journal.ship(self.server.log)
 

@@ -26,9 +26,11 @@ def wipe(step: WipeDisk, run: Run) -> None:
     disk, name = step.disk, Path(step.disk.path).name
     partitions = {each: number(each) for each in above(name) if number(each)}
     stacked = condemned(name, partitions, step, above)
-    for argv in stop(stacked, swaps(Path("/proc/swaps").read_text()), mapped(stacked)):
+    stops = tuple(stop(stacked, swaps(Path("/proc/swaps").read_text()), mapped(stacked)))
+    for argv in stops:
         run(argv)
-    run(("udevadm", "settle"))
+    if stops:
+        run(("udevadm", "settle"))
     doomed = tuple(each for each in partitions if each in stacked)
     extents = tuple(extent(each) for each in doomed)  # now: udev takes them away once the table is gone
     # Partitions first: wipefs on the whole disk removes the table, and with it the way to reach them.
