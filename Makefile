@@ -53,7 +53,7 @@ check: $(VENV)/installed  ## Lint, types, import contracts and the tests that ne
 vm: install $(DEMO)/image.stamp ramdisk  ## The long matrix: firmwares, disks, NICs, power cuts (root, about two hours)
 	IMAGED_VM_STATE=$(DEMO) IMAGED_VM=all $(BIN)/python -m pytest -v tests/vm
 
-# Whole installs by layout, and their table. Resumes nothing: hours on two cores without KVM.
+# Whole installs by layout. The table is kept as each one ends, so that a run may be cut short or be of some (pytest -k).
 .PHONY: test-matrix
 test-matrix: install $(DEMO)/image.stamp $(STORAGE:%=$(DEMO)/%-storage.stamp) ramdisk  ## Every layout on every firmware, in docs/matrix.md (root, hours)
 	IMAGED_VM_STATE=$(DEMO) IMAGED_VM=all $(BIN)/python -m pytest -v tests/vm/test_layouts.py --matrix docs/matrix.md

@@ -2,11 +2,11 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
+from datetime import date
 from ipaddress import IPv4Address
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import pytest
 from attrs import evolve
@@ -15,14 +15,10 @@ from imaged.model.settings import Settings
 from imaged.qemu.accel import accelerator
 from imaged.qemu.options import Accel
 from imaged.rehearsal.rehearsal import Rehearsal
+from tests.vm import table
 
 STATE = "IMAGED_VM_STATE"
 _LONG, _LONGEST = 2400, 7200  # seconds, on two cores without KVM
-_MATRIX = """# What was installed in virtual machines
-
-Written by `make test-matrix`: whole installs in QEMU, each started from its own disk afterwards and looked at by ssh.
-Names are layout, firmware and disks; layouts are in tests/vm/layouts.
-"""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -32,23 +28,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Where the table of what was run goes."""
-    parser.addoption("--matrix", metavar="FILE", type=Path, help="write a table of the installs that ran to FILE")
+    parser.addoption("--matrix", metavar="FILE", type=Path, help="keep a table of the installs that ran in FILE")
 
 
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """One line for each test here that ran: what it was, how it ended, how long it took."""
-    file = config.getoption("--matrix", default=None)
-    if file is None:
-        return
-    ran = [
-        (report.nodeid.partition("::")[2], word, report.duration)
-        for word in ("passed", "failed")
-        for report in terminalreporter.stats.get(word, ())
-        if report.when == "call"
-    ]
-    lines = [f"| {name} | {word} | {seconds:.0f} |" for name, word, seconds in sorted(ran)]
-    text = f"{_MATRIX}\n| Install | Result | Seconds |\n|---|---|---|\n" + "\n".join(lines) + "\n"
-    file.write_text(text)
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """One line of the table for each test here that ran: what it was, how it ended, how long it took."""
+    report = yield
+    file = item.config.getoption("--matrix", default=None)
+    if file and report.when == "call" and report.outcome in ("passed", "failed"):
+        name = report.nodeid.partition("::")[2]
+        table.note(file, table.Row(name, report.outcome, round(report.duration), date.today().isoformat()))
+    return report
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
