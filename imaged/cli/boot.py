@@ -2,6 +2,7 @@
 
 import click
 
+from imaged.cli import reach
 from imaged.cli.context import Context
 from imaged.model.codec import to_json
 from imaged.model.errors import BadInput
@@ -12,7 +13,7 @@ from imaged.store.nodes import Nodes
 
 
 @click.command("boot")
-@click.argument("names", nargs=-1, required=True, metavar="NODE...")
+@click.argument("names", nargs=-1, required=True, metavar="NODES...")
 @click.argument("action", type=click.Choice([action.value for action in BootAction]))
 @click.option(
     "--break", "breaks", multiple=True, metavar="PHASE[:before|after]",
@@ -30,17 +31,19 @@ from imaged.store.nodes import Nodes
 def command(
     context: Context, names: tuple[str, ...], action: str, breaks: tuple[str, ...], then: str, plan: str
 ) -> None:
-    """At their next network boot let NODEs be installed (install), start from their own disks (local), or open a shell
-    in the boot ramdisk and nothing more (rescue).
+    """At their next network boot let NODES (node01, node[01-64], @rack1) be installed (install), start from their own
+    disks (local), or open a shell in the boot ramdisk and nothing more (rescue).
 
     --break, --then and --plan hold for the next install that is carried through, by whatever way it is started.
     """
     wishes = Wishes(parse_breaks(breaks), Then(then), parse_plan(plan))
     if BootAction(action) is not BootAction.INSTALL and wishes != Wishes():
         raise BadInput(f"--break, --then and --plan go with install, not with {action}")
+    engine = open_database(context.state.database)
+    names = tuple(node.name for node in reach.named(engine, names))
     if plan and len(names) > 1:
         raise BadInput("a plan is of one node only", where="--plan")
-    nodes = Nodes(open_database(context.state.database))
+    nodes = Nodes(engine)
     nodes.set_action(names, BootAction(action))
     for name in names:
         nodes.keep(name, wishes=to_json(wishes) if wishes != Wishes() else None)

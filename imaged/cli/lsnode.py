@@ -8,6 +8,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from imaged.cli import reach
 from imaged.cli.context import Context
 from imaged.model.codec import from_json, to_plain
 from imaged.model.errors import ImagedError
@@ -26,16 +27,16 @@ _WIDE = 1000  # columns: a name cut short helps nobody, so a narrow terminal bre
 
 
 @click.command("lsnode")
-@click.argument("names", nargs=-1, metavar="[NODE]...")
+@click.argument("names", nargs=-1, metavar="[NODES]...")
 @click.option(
-    "--json", "as_json", is_flag=True, help="Everything, for programs; of NODEs also which files are their own."
+    "--json", "as_json", is_flag=True, help="Everything, for programs; of NODES also which files are their own."
 )
 @click.pass_obj
 def command(context: Context, names: tuple[str, ...], as_json: bool) -> None:
-    """List NODEs (all without a name), and machines that network-booted but are no node yet."""
+    """List NODES (all without a name), and machines that network-booted but are no node yet."""
     engine = open_database(context.state.database)
     store = Nodes(engine)
-    nodes = tuple(store.get(name) for name in names) if names else store.all()
+    nodes = reach.named(engine, names) if names else store.all()
     machines = () if names else store.discovered()
     if as_json:
         plain = [{**to_plain(node), **_known(store, node.name, files=bool(names))} for node in nodes]

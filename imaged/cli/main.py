@@ -47,6 +47,16 @@ VERBS = {
     "log": "Print what a node's installs and updates have said.",
     "updateclient": "Bring running nodes into step with their image.",
     "verify": "Show how far running nodes have drifted.",
+    "cexec": "Run a command on many nodes.",
+    "cpush": "Copy a file to many nodes.",
+    "cget": "Copy a file from many nodes.",
+    "ckill": "Send a signal to processes on many nodes.",
+    "crm": "Remove files on many nodes.",
+    "cshutdown": "Switch many nodes off, or start them again.",
+    "cpushimage": "C3's name for updateclient.",
+    "cname": "Print the nodes at these positions.",
+    "cnum": "Print the positions of these nodes.",
+    "clist": "List groups and the nodes in them, as ranges.",
     "rehearse": "Install a node in a virtual machine, from power-on to ready.",
 }
 

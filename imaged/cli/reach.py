@@ -1,5 +1,6 @@
 """What the verbs that speak to running nodes share: names to nodes, how ssh gets there, and how that is asked for."""
 
+import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,12 +12,14 @@ import click
 import sqlalchemy as sa
 from attrs import frozen
 from ClusterShell.NodeSet import NodeSet, NodeSetException
+from ClusterShell.NodeUtils import GroupResolver, GroupResolverError, GroupSource
 
 from imaged.model.errors import BadInput
 from imaged.model.lease import LeaseState
 from imaged.model.node import Node
 from imaged.planning import ssh
 from imaged.planning.ssh import Door
+from imaged.store.groups import Groups
 from imaged.store.leases import LeaseStore
 from imaged.store.nodes import Nodes
 
@@ -56,13 +59,22 @@ def take(given: dict[str, Any]) -> Ssh:
     return Ssh(given.pop("ssh_user"), given.pop("ssh_key"), wanted, given.pop("fanout"), given.pop("timeout"))
 
 
-def named(store: Nodes, ranges: Sequence[str]) -> tuple[Node, ...]:
-    """The nodes that ``node[001-064,100]``, ``node[1-9]!node5`` and the like mean, in that order. Raises BadInput,
-    NotFound for one that is not defined."""
+def named(engine: sa.Engine, ranges: Sequence[str]) -> tuple[Node, ...]:
+    """The nodes that ``node[001-064,100]``, ``@rack1``, ``@*!node05`` and the like mean, in that order.
+
+    ``@*`` are all nodes. Raises BadInput, NotFound for a group or a node that is not defined.
+    """
+    store, groups = Nodes(engine), Groups(engine)
+    known = {group.name: ",".join(groups.nodes(group.name)) for group in groups.all()}
+    everyone = ",".join(node.name for node in store.all())
+    resolver = GroupResolver(GroupSource("imaged", known, everyone), illegal_chars=set())
+    for name in re.findall(r"@([a-z0-9][a-z0-9._-]*)", ",".join(ranges)):
+        groups.get(name)  # ClusterShell takes a group that there is not for an empty one
     try:
-        names = [str(name) for each in ranges for name in NodeSet(each)]
-    except NodeSetException as error:
-        raise BadInput(str(error), hint="Write nodes like node01 or node[01-64,100]!node17.") from None
+        names = [str(name) for each in ranges for name in NodeSet(each, resolver=resolver)]
+    except (NodeSetException, GroupResolverError) as error:
+        hint = "Write nodes like node01, node[01-64,100]!node17, or @group."
+        raise BadInput(str(error), hint=hint) from None
     return tuple(store.get(name) for name in dict.fromkeys(names))
 
 

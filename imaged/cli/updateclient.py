@@ -56,7 +56,7 @@ def command(
     """
     how = reach.take(given)
     engine = open_database(context.state.database)
-    wanted = reach.named(Nodes(engine), nodes)
+    wanted = reach.named(engine, nodes)
     rollout = Rollout(
         tuple(node.name for node in wanted), how.fanout, given.pop("canaries"),
         allowed_failures(given.pop("max_failures"), len(wanted)),

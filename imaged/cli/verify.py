@@ -15,7 +15,6 @@ from imaged.planning.answers import DONE, DRIFTED, read_drift, why_not
 from imaged.planning.rollout import Rollout, equal_groups
 from imaged.remote.fanout import Answer, fan_out
 from imaged.store.database import open_database
-from imaged.store.nodes import Nodes
 
 _SHOWN = 20  # differences of each owner, without --all
 _DRIFT = 9  # exit code; 1 to 8 are errors, see model/errors.py
@@ -37,7 +36,7 @@ def command(context: Context, /, nodes: tuple[str, ...], everything: bool, as_js
     checksum = given.pop("checksum")
     how = reach.take(given)
     engine = open_database(context.state.database)
-    wanted = reach.named(Nodes(engine), nodes)
+    wanted = reach.named(engine, nodes)
     heard: list[tuple[str, Drift | None, str]] = []
     line = shlex.join((reach.AGENT, "verify", "--json", "--report", *(("--checksum",) if checksum else ())))
     with reach.ssh_config(engine, wanted, how) as config:

@@ -10,7 +10,7 @@ from ClusterShell.Task import task_self
 
 from imaged.planning.rollout import Rollout
 
-_TIMED_OUT = 124  # timeout(1)
+TIMED_OUT = 124  # timeout(1)
 
 
 @frozen
@@ -56,8 +56,8 @@ def fan_out(
 
     def ended(worker: Any, timed_out: bool) -> None:
         node = str(worker.nodes)
-        output, errors = (_text(read(node)) for read in (worker.node_buffer, worker.node_error_buffer))
-        code = _TIMED_OUT if timed_out else worker.node_retcode(node)
+        output, errors = (text(read(node)) for read in (worker.node_buffer, worker.node_error_buffer))
+        code = TIMED_OUT if timed_out else worker.node_retcode(node)
         answer = Answer(node, 255 if code is None else code, output, errors)
         answers.append(answer)
         rollout.ended(node, well=well(answer))
@@ -81,5 +81,6 @@ def fan_out(
     return tuple(answers)
 
 
-def _text(buffer: Any) -> str:
+def text(buffer: Any) -> str:
+    """What ClusterShell kept of a node's output."""
     return bytes(buffer or b"").decode("utf-8", "replace")

@@ -1,0 +1,29 @@
+"""``imaged cget``: a file of many nodes, side by side on this machine."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from imaged.cli import cluster, reach
+from imaged.cli.context import Context
+from imaged.model.errors import BadInput
+from imaged.remote.copying import pull
+
+
+@click.command("cget")
+@cluster.options
+@click.argument("nodes", metavar="NODES")
+@click.argument("source")
+@click.argument("directory", type=click.Path(path_type=Path, exists=True, file_okay=False), default=".")
+@click.pass_obj
+def command(context: Context, /, nodes: str, source: str, directory: Path, dry_run: bool, **given: Any) -> None:
+    """Copy the file SOURCE of each of NODES into DIRECTORY, as NAME.NODE."""
+    if not source.startswith("/") or source.endswith("/"):
+        raise BadInput("is not the absolute path of a file", where=source)
+    how = reach.take(given)
+    with cluster.doors(context, (nodes,), how) as (names, config):
+        if dry_run:
+            click.echo(f"{reach.folded(names)}: {source} to {directory}")
+            return
+        cluster.tell(pull(names, source, directory, config, fanout=how.fanout, timeout=how.timeout))

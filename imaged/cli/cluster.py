@@ -1,0 +1,77 @@
+"""What C3's verbs share: one command on many nodes, and its answers folded for people."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from imaged.cli import reach
+from imaged.cli.context import Context
+from imaged.model.errors import ImagedError
+from imaged.planning.rollout import Rollout, equal_groups
+from imaged.remote.fanout import TIMED_OUT, Answer, fan_out
+from imaged.store.database import open_database
+
+_ENDINGS = {0: "", TIMED_OUT: " took too long", 255: " not reached by ssh"}
+
+
+def options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Of every verb that runs a command; ``run`` takes them."""
+    command = click.option("--dry-run", is_flag=True, help="Print what would be run, and where.")(command)
+    return reach.options(command)
+
+
+def run(
+    context: Context,
+    ranges: Sequence[str],
+    line: str,
+    given: dict[str, Any],
+    *,
+    confirm: str = "",
+    on_answer: Callable[[Answer], None] | None = None,
+) -> None:
+    """Run ``line`` on the nodes of ``ranges`` and print what they said, equal answers once.
+
+    ``confirm`` asks a person first. ``on_answer`` prints instead, as answers come. Raises ImagedError where a node
+    failed.
+    """
+    dry = given.pop("dry_run")
+    how = reach.take(given)
+    with doors(context, ranges, how) as (names, config):
+        if dry:
+            click.echo(f"{reach.folded(names)}: {line}")
+            return
+        if confirm:
+            click.confirm(f"{confirm} on {reach.folded(names)} ({len(names)})?", abort=True)
+        rollout = Rollout(names, how.fanout)
+        heard = fan_out(rollout, line, config, timeout=how.timeout, on_answer=on_answer or (lambda _: None))
+    tell(heard, quiet=on_answer is not None)
+
+
+@contextmanager
+def doors(context: Context, ranges: Sequence[str], how: reach.Ssh) -> Iterator[tuple[tuple[str, ...], Path]]:
+    """Names of the nodes in ``ranges``, and a file for ``ssh -F`` by which they are reached while the block runs."""
+    engine = open_database(context.state.database)
+    nodes = reach.named(engine, ranges)
+    with reach.ssh_config(engine, nodes, how) as config:
+        yield tuple(node.name for node in nodes), config
+
+
+def tell(heard: Iterable[Answer], *, quiet: bool = False) -> None:
+    """Equal answers once, those of most nodes first. Raises ImagedError that names the nodes that failed."""
+    answers = tuple(heard)
+    if not quiet:
+        for text, names in equal_groups([(answer.node, said(answer)) for answer in answers]):
+            click.echo(f"{reach.folded(names)}:{text}")
+    failed = [answer.node for answer in answers if answer.code]
+    if failed:
+        raise ImagedError(f"{len(failed)} of {len(answers)} nodes failed", where=reach.folded(failed))
+
+
+def said(answer: Answer) -> str:
+    """What follows a node's name: how it ended, if not well, and what it printed, a line each. Pure."""
+    lines = [*answer.output.splitlines(), *answer.errors.splitlines()]
+    ended = _ENDINGS.get(answer.code, f" ended with {answer.code}")
+    return "\n  ".join((ended or ("" if lines else " done"), *lines))
