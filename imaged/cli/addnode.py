@@ -1,18 +1,14 @@
 """``imaged addnode``: define a node."""
 
-from ipaddress import IPv4Address, ip_network
 from typing import Any
-from uuid import UUID
 
 import click
 
-from imaged.cli import hosting
+from imaged.cli import defining, hosting
 from imaged.cli.context import Context
-from imaged.model.errors import BadInput
 from imaged.model.names import ImageRef, node_name
 from imaged.model.net import Mac
 from imaged.model.node import BootAction, Node
-from imaged.model.settings import Settings
 from imaged.store import layouts
 from imaged.store.database import open_database
 from imaged.store.groups import Groups
@@ -59,9 +55,9 @@ def command(
         macs=tuple(Mac.parse(mac) for mac in macs),
         image=ImageRef.parse(image),
         layout=layout,
-        uuid=_uuid(uuid),
-        address=_address(address, context.settings),
-        console=_console(console),
+        uuid=defining.uuid(uuid),
+        address=defining.address(address, context.settings) if address else None,
+        console=defining.console(console),
         action=BootAction(action),
     )
     host = hosting.host(**said)
@@ -75,37 +71,3 @@ def command(
     memberships.put(node.name, groups)
     Hosts(engine).put_node(node.name, host)
     click.echo(f"{node.name}: {node.image}, next network boot: {node.action.value}")
-
-
-def _address(text: str | None, settings: Settings) -> IPv4Address | None:
-    if text is None:
-        return None
-    try:
-        address = IPv4Address(text)
-    except ValueError:
-        raise BadInput(f"{text!r} is not an IPv4 address", where="--address") from None
-    subnets = settings.dhcp.subnets
-    if subnets and not any(address in subnet.network for subnet in subnets):
-        known = ", ".join(str(subnet.network) for subnet in subnets)
-        raise BadInput(f"{address} is in none of our subnets", where="--address", hint=f"The settings have {known}.")
-    if address == settings.address or any(_is_an_end(address, str(subnet.network)) for subnet in subnets):
-        raise BadInput(f"{address} is the server's, the network's or the broadcast address", where="--address")
-    return address
-
-
-def _is_an_end(address: IPv4Address, network: str) -> bool:
-    ends = ip_network(network)
-    return ends.num_addresses > 2 and address in (ends.network_address, ends.broadcast_address)
-
-
-def _uuid(text: str) -> str:
-    try:
-        return str(UUID(text)) if text else ""
-    except ValueError:
-        raise BadInput(f"{text!r} is not a UUID", where="--uuid") from None
-
-
-def _console(text: str) -> str:
-    if text and not all(ch.isalnum() or ch in ",-" for ch in text):
-        raise BadInput(f"{text!r} is not a console", where="--console", hint="Write it like ttyS0,115200.")
-    return text

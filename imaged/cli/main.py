@@ -33,6 +33,8 @@ VERBS = {
     "mkmedia": "Make a boot medium for machines that cannot boot from the network.",
     "serve": "Run the daemon: DHCP, TFTP, HTTP and rsync.",
     "addnode": "Define a node.",
+    "setnode": "Change what is defined of nodes.",
+    "replacenode": "Let another machine take a node's place.",
     "lsnode": "List nodes and discovered machines.",
     "sethost": "Say how the own system of nodes shall be set up: network, identity, time zone.",
     "rmnode": "Forget nodes.",

@@ -17,6 +17,8 @@ from imaged.model.report import Report
 from imaged.store.database import machines, nics, nodes, refusing_duplicates, reports
 from imaged.store.tokens import secret_hash
 
+_TAKEN = "`imaged lsnode` shows what there is; `imaged rmnode` removes one."
+_OF_ITS_LIFE = ("name", "action", "state", "reason")  # columns of a node that no definition changes
 _NODE_KEYS = ("name", "uuid", "address", "image", "layout", "console", "action", "state", "reason", "secure_boot")
 
 # Built once: every DHCP packet asks who sent it, and making the statement costs more than running it.
@@ -57,23 +59,28 @@ class Nodes:
 
     def add(self, node: Node) -> None:
         """Raises Conflict when the name, a MAC, the UUID or the address is taken."""
-        hint = "`imaged lsnode` shows what there is; `imaged rmnode` removes one."
         with self._engine.begin() as connection:
-            for mac in node.macs:
-                owner = connection.scalar(sa.select(nics.c.node).where(nics.c.mac == str(mac)))
-                if owner and owner != node.name:
-                    raise Conflict(f"{mac} belongs to node {owner} already", where=node.name, hint=hint)
-            rival = nodes.c.uuid == node.uuid.lower()
-            owner = connection.scalar(sa.select(nodes.c.name).where(rival, nodes.c.name != node.name))
-            if node.uuid and owner:
-                raise Conflict(f"the UUID {node.uuid} belongs to node {owner} already", where=node.name, hint=hint)
+            _refuse_rivals(connection, node)
             taken = f"the name or the address {node.address}" if node.address else "the name"
-            with refusing_duplicates(f"{taken} is taken", node.name, hint):
+            with refusing_duplicates(f"{taken} is taken", node.name, _TAKEN):
                 connection.execute(nodes.insert().values(**_columns(node)))
-            connection.execute(
-                nics.insert(),
-                [{"mac": str(mac), "node": node.name, "position": at} for at, mac in enumerate(node.macs)],
-            )
+            _put_nics(connection, node)
+
+    def change(self, changed: Iterable[Node], **columns: Any) -> None:
+        """New definitions for nodes of these names, all or none; state and next boot stay. ``columns`` as in ``keep``.
+
+        Raises NotFound, and Conflict as ``add`` does.
+        """
+        with self._engine.begin() as connection:
+            for node in changed:
+                _refuse_rivals(connection, node)
+                values = {key: value for key, value in _columns(node).items() if key not in _OF_ITS_LIFE} | columns
+                with refusing_duplicates(f"the address {node.address} is taken", node.name, _TAKEN):
+                    change = nodes.update().where(nodes.c.name == node.name).values(**values)
+                    if not connection.execute(change).rowcount:
+                        raise _unknown(node.name)
+                connection.execute(nics.delete().where(nics.c.node == node.name))
+                _put_nics(connection, node)
 
     def remove(self, name: str) -> None:
         """Forget a node, its reports and its tokens. Raises NotFound."""
@@ -199,6 +206,23 @@ class Nodes:
                 mac = plain.pop("mac")
                 found.setdefault(row.name, {**plain, "macs": []})["macs"] += [mac] if mac else []
         return tuple(from_plain(plain, Node, where=f"node {name}") for name, plain in found.items())
+
+
+def _refuse_rivals(connection: sa.Connection, node: Node) -> None:
+    for mac in node.macs:
+        owner = connection.scalar(sa.select(nics.c.node).where(nics.c.mac == str(mac)))
+        if owner and owner != node.name:
+            raise Conflict(f"{mac} belongs to node {owner} already", where=node.name, hint=_TAKEN)
+    rival = nodes.c.uuid == node.uuid.lower()
+    owner = connection.scalar(sa.select(nodes.c.name).where(rival, nodes.c.name != node.name))
+    if node.uuid and owner:
+        raise Conflict(f"the UUID {node.uuid} belongs to node {owner} already", where=node.name, hint=_TAKEN)
+
+
+def _put_nics(connection: sa.Connection, node: Node) -> None:
+    connection.execute(
+        nics.insert(), [{"mac": str(mac), "node": node.name, "position": at} for at, mac in enumerate(node.macs)]
+    )
 
 
 def _columns(node: Node) -> dict[str, Any]:

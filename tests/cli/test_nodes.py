@@ -183,3 +183,61 @@ def test_help_is_what_was_reviewed(verb: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     assert text == path.read_text()
+
+
+def test_a_node_is_changed(site: Path) -> None:
+    call(site, *ADD, "--address", "10.0.0.7")
+    call(site, *SECOND)
+    call(site, "addgroup", "rack1")
+    call(site, "boot", "n1", "local")
+    shown = call(site, "setnode", "n[1-2]", "--image", "tiny@1", "--console", "ttyS0,115200", "--join", "rack1").output
+    assert shown.splitlines() == [
+        "n1: tiny@1, one-disk, 10.0.0.7, 52:54:00:00:00:01, in rack1",
+        "n2: tiny@1, one-disk, an address of the pool, 52:54:00:00:00:02, in rack1",
+    ]
+    assert [(node["action"], node["console"]) for node in nodes(site)] == [
+        ("local", "ttyS0,115200"), ("install", "ttyS0,115200")
+    ]  # fmt: skip
+    words = ("--address", "", "--mac", "52:54:00:00:00:05", "--mac", "52:54:00:00:00:01", "--leave", "rack1")
+    assert call(site, "setnode", "n1", *words).output == (
+        "n1: tiny@1, one-disk, an address of the pool, 52:54:00:00:00:05, 52:54:00:00:00:01\n"
+    )
+    assert "n2" in call(site, "clist").output
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ((), "nothing to change"),
+        (("--image", "none"), "there is no image 'none'"),
+        (("--layout", "no"), "no layout 'no'"),
+        (("--join", "rack9", "--console", "ttyS1"), "no group 'rack9'"),
+        (("--mac", "52:54:00:00:00:02"), "belongs to node n2"),
+        (("--address", "10.0.0.8"), "the address 10.0.0.8 is taken"),
+        (("--address", "10.9.0.1"), "none of our subnets"),
+    ],
+)
+def test_a_change_that_is_refused_changes_nothing(site: Path, words: tuple[str, ...], why: str) -> None:
+    call(site, *ADD)
+    call(site, *SECOND, "--address", "10.0.0.8")
+    before = nodes(site)
+    assert why in said(call(site, "setnode", "n1", *words))
+    assert "the same mac" in said(call(site, "setnode", "n[1-2]", "--mac", "52:54:00:00:00:09"))
+    assert "no node 'n3'" in said(call(site, "setnode", "n[1-3]", "--image", "tiny@1"))
+    assert nodes(site) == before
+
+
+def test_another_machine_takes_a_nodes_place(site: Path) -> None:
+    call(site, *ADD, "--address", "10.0.0.7", "--uuid", "00112233-4455-6677-8899-aabbccddeeff")
+    call(site, "boot", "n1", "local")
+    store = Nodes(open_database(site.parent / "state/imaged.sqlite"))
+    store.keep("n1", inventory="{}", plan_hash="x", installed="tiny@1")
+    said_so = call(site, "replacenode", "n1", "--mac", "52:54:00:00:00:09").output
+    assert said_so == "n1: 52:54:00:00:00:09, was 52:54:00:00:00:01; next network boot: install\n"
+    (node,) = nodes(site)
+    assert (node["macs"], node["address"], node["uuid"]) == (["52:54:00:00:00:09"], "10.0.0.7", "")
+    facts = store.facts("n1")
+    assert (facts["inventory"], facts["plan_hash"], facts["installed"]) == (None, None, "tiny@1")
+    assert call(site, "replacenode", "n1", "--mac", "52:54:00:00:00:0a", "--disks-moved").output.endswith("local\n")
+    call(site, *SECOND)
+    assert "belongs to node n2" in said(call(site, "replacenode", "n1", "--mac", "52:54:00:00:00:02"))
