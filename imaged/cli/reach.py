@@ -78,6 +78,14 @@ def named(engine: sa.Engine, ranges: Sequence[str]) -> tuple[Node, ...]:
     return tuple(store.get(name) for name in dict.fromkeys(names))
 
 
+def unfolded(ranges: str) -> tuple[str, ...]:
+    """The names in ``node[001-064]!node017``, in their order, whether or not there are such nodes. Raises BadInput."""
+    try:
+        return tuple(str(name) for name in NodeSet(ranges, resolver=GroupResolver(GroupSource("none"))))
+    except (NodeSetException, GroupResolverError) as error:
+        raise BadInput(str(error), where=ranges, hint="Write names like node[001-064].") from None
+
+
 def folded(names: Sequence[str]) -> str:
     """``node[01-03,07]``."""
     return str(NodeSet.fromlist(list(names)))

@@ -10,6 +10,8 @@ from click.testing import CliRunner, Result
 from imaged.cli.main import VERBS, imaged
 from imaged.model.codec import to_json
 from imaged.model.errors import ImagedError
+from imaged.model.machine import Machine
+from imaged.model.net import Mac
 from imaged.model.update import Drift, Outcome, Updated
 from imaged.store.database import open_database
 from imaged.store.images import Images
@@ -241,3 +243,37 @@ def test_another_machine_takes_a_nodes_place(site: Path) -> None:
     assert call(site, "replacenode", "n1", "--mac", "52:54:00:00:00:0a", "--disks-moved").output.endswith("local\n")
     call(site, *SECOND)
     assert "belongs to node n2" in said(call(site, "replacenode", "n1", "--mac", "52:54:00:00:00:02"))
+
+
+def test_machines_are_named_in_the_order_in_which_they_came(site: Path) -> None:
+    call(site, *ADD)
+    store = Nodes(open_database(site.parent / "state/imaged.sqlite"))
+    uuid = "11112222-3333-4444-5555-666677778888"
+    for number, seen in ((7, 30.0), (8, 10.0), (9, 20.0)):
+        mac = Mac.parse(f"52:54:00:00:00:0{number}")
+        store.saw(Machine(mac, uuid if number == 8 else "", "bios", last_seen=seen))
+    words = ("--names", "n[1-5]", "--skip", "n3", "--address", "10.0.0.21", "--image", "tiny", "--seen")
+    result = call(site, "collect", *words)
+    assert [line for line in result.output.splitlines() if ":" in line] == [
+        "n2: 52:54:00:00:00:08, 10.0.0.22 (bios); 2 to go",
+        "n4: 52:54:00:00:00:09, 10.0.0.24 (bios); 1 to go",
+        "n5: 52:54:00:00:00:07, 10.0.0.25 (bios); 0 to go",
+    ]
+    assert [(node["name"], node["uuid"]) for node in nodes(site)][1] == ("n2", uuid)
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("--names", "n1", "--image", "tiny"), "taken or reserved"),
+        (("--names", "n[1-", "--image", "tiny"), "Write names like"),
+        (("--names", "N[1-2]", "--image", "tiny"), "is not a node name"),
+        (("--names", "n[1-2]", "--image", "no"), "there is no image 'no'"),
+        (("--names", "n[1-2]", "--image", "tiny", "--address", "10.0.0.254"), "no address of our subnets"),
+        (("--names", "n[1-2]", "--image", "tiny", "--group", "g"), "no group 'g'"),
+        (("--names", "n[1-2]", "--image", "tiny", "--relay", "x"), "'x' is not an IPv4 address"),
+    ],
+)
+def test_a_collection_that_is_refused(site: Path, words: tuple[str, ...], why: str) -> None:
+    call(site, *ADD)
+    assert why in said(call(site, "collect", *words))
