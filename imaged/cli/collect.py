@@ -38,8 +38,8 @@ def command(
 ) -> None:  # fmt: skip
     """Give names to machines as they network-boot: power them on in the order of the rack, one after the other.
 
-    Each machine that no node knows takes the next place, is told so to you, and goes on to what --action says. Ends when
-    every place is taken, or by Ctrl-C; what was named stays. `imaged serve` has to run.
+    Each machine that no node knows takes the next place, is told so to you, and goes on to what --action says. Ends
+    when every place is taken, or by Ctrl-C; what was named stays. `imaged serve` has to run.
     """
     engine = open_database(context.state.database)
     store, memberships = Nodes(engine), Groups(engine)
