@@ -33,6 +33,7 @@ VERBS = {
     "mkmedia": "Make a boot medium for machines that cannot boot from the network.",
     "serve": "Run the daemon: DHCP, TFTP, HTTP and rsync.",
     "addnode": "Define a node.",
+    "importnodes": "Define nodes of other programs' files.",
     "collect": "Name machines in the order in which they are powered on.",
     "setnode": "Change what is defined of nodes.",
     "replacenode": "Let another machine take a node's place.",

@@ -59,12 +59,17 @@ class Nodes:
 
     def add(self, node: Node) -> None:
         """Raises Conflict when the name, a MAC, the UUID or the address is taken."""
+        self.add_all([node])
+
+    def add_all(self, added: Iterable[Node]) -> None:
+        """All of them, or none. Raises Conflict as ``add`` does."""
         with self._engine.begin() as connection:
-            _refuse_rivals(connection, node)
-            taken = f"the name or the address {node.address}" if node.address else "the name"
-            with refusing_duplicates(f"{taken} is taken", node.name, _TAKEN):
-                connection.execute(nodes.insert().values(**_columns(node)))
-            _put_nics(connection, node)
+            for node in added:
+                _refuse_rivals(connection, node)
+                taken = f"the name or the address {node.address}" if node.address else "the name"
+                with refusing_duplicates(f"{taken} is taken", node.name, _TAKEN):
+                    connection.execute(nodes.insert().values(**_columns(node)))
+                _put_nics(connection, node)
 
     def change(self, changed: Iterable[Node], **columns: Any) -> None:
         """New definitions for nodes of these names, all or none; state and next boot stay. ``columns`` as in ``keep``.

@@ -277,3 +277,35 @@ def test_machines_are_named_in_the_order_in_which_they_came(site: Path) -> None:
 def test_a_collection_that_is_refused(site: Path, words: tuple[str, ...], why: str) -> None:
     call(site, *ADD)
     assert why in said(call(site, "collect", *words))
+
+
+def test_nodes_of_other_programs(site: Path) -> None:
+    data = Path(__file__).parents[1] / "data/rosters"
+    call(site, *ADD)
+    files = [str(data / name) for name in ("c3.conf", "ethers", "hosts")]
+    dry = call(site, "importnodes", *files, "--image", "tiny", "--dry-run")
+    assert "node01: tiny@stable, 10.0.0.11, 52:54:00:00:00:01" in dry.output
+    assert "belongs to node n1" in said(call(site, "importnodes", *files, "--image", "tiny"))
+    assert len(nodes(site)) == 1, "all of it or nothing"
+    call(site, "rmnode", "n1")
+    done = call(site, "importnodes", *files, "--image", "tiny")
+    assert "left out, no file tells a MAC of them: login1,node[04,08-09]" in done.output
+    assert [(node["name"], node["address"], node["action"]) for node in nodes(site)] == [
+        ("node01", "10.0.0.11", "local"), ("node02", "10.0.0.12", "local")
+    ]  # fmt: skip
+    assert "@auto-gen: node[01-02]" in call(site, "clist").output
+    again = call(site, "importnodes", *files, "--image", "tiny")
+    assert "left out, there already: node[01-02]" in again.output
+
+
+@pytest.mark.parametrize("form", ["csv", "yaml"])
+def test_what_is_exported_is_imported_again(site: Path, tmp_path: Path, form: str) -> None:
+    call(site, "addgroup", "rack1")
+    call(site, *ADD, "--address", "10.0.0.7", "--group", "rack1", "--console", "ttyS0,115200", "--action", "local")
+    call(site, *SECOND, "--uuid", "00112233-4455-6677-8899-aabbccddeeff", "--action", "local")
+    before, file = nodes(site), tmp_path / f"nodes.{form}"
+    file.write_text(call(site, "export", form).output)
+    call(site, "rmnode", "@*")
+    assert call(site, "importnodes", str(file)).exit_code == 0
+    assert nodes(site) == before
+    assert call(site, "clist").output.splitlines()[1] == "@rack1: n1"

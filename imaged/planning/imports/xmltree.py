@@ -12,12 +12,13 @@ _DEEPEST = 32
 
 @frozen
 class Element:
-    """One element; text between elements has no meaning in layouts and is not kept."""
+    """One element. ``text`` is what stands in it outside of other elements, without space around."""
 
     name: str
     line: int
     attributes: dict[str, str]
     children: tuple["Element", ...] = ()
+    text: str = ""
 
 
 @frozen
@@ -26,6 +27,7 @@ class _Open:
     line: int
     attributes: dict[str, str]
     children: list[Element] = field(factory=list)
+    text: list[str] = field(factory=list)
 
 
 def parse(text: str) -> Element:
@@ -40,7 +42,11 @@ def parse(text: str) -> Element:
 
     def end(_name: str) -> None:
         done = stack.pop()
-        stack[-1].children.append(Element(done.name, done.line, done.attributes, tuple(done.children)))
+        text = "".join(done.text).strip()
+        stack[-1].children.append(Element(done.name, done.line, done.attributes, tuple(done.children), text))
+
+    def data(text: str) -> None:
+        stack[-1].text.append(text)
 
     def doctype(*_: Any) -> None:
         # Entities can read files and grow without end; no layout needs one.
@@ -48,6 +54,7 @@ def parse(text: str) -> Element:
 
     parser.StartElementHandler = start
     parser.EndElementHandler = end
+    parser.CharacterDataHandler = data
     parser.StartDoctypeDeclHandler = doctype
     try:
         parser.Parse(text.encode("utf-8"), True)

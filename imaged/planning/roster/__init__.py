@@ -1,0 +1,1 @@
+"""Nodes and groups as files of other programs know them, read without touching anything. Pure."""
