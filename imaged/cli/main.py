@@ -40,6 +40,7 @@ VERBS = {
     "lsnode": "List nodes and discovered machines.",
     "sethost": "Say how the own system of nodes shall be set up: network, identity, time zone.",
     "rmnode": "Forget nodes.",
+    "lsevent": "List what was changed, when and by whom.",
     "export": "Tell other programs of nodes: hosts, DNS, other DHCP servers.",
     "lskey": "List the keys of a node's encrypted devices.",
     "addgroup": "Define a group of nodes.",

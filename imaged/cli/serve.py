@@ -6,6 +6,7 @@ from typing import Any, cast
 import click
 
 from imaged.cli.context import Context
+from imaged.store.events import speak_as
 
 
 @click.command("serve")
@@ -19,6 +20,7 @@ def command(context: Context) -> None:
 
     from imaged.daemon.app import Daemon
 
+    speak_as("imaged serve")
     reactor = cast(Any, installed)
     daemon = Daemon(settings, reactor)
     log: Any = textFileLogObserver(sys.stderr)

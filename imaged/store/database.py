@@ -118,6 +118,18 @@ keys = sa.Table(  # of encrypted devices; they stay when their node is forgotten
     sa.Column("text", sa.String, nullable=False),
 )
 
+events = sa.Table(  # of changes by people and programs, see store/events.py
+    "events",
+    tables,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("time", sa.Float, nullable=False),
+    sa.Column("who", sa.String, nullable=False),
+    sa.Column("what", sa.String, nullable=False),
+    sa.Column("subject", sa.String, nullable=False, index=True),
+    sa.Column("before", sa.Text, nullable=False),  # JSON of what the change took away
+    sa.Column("after", sa.Text, nullable=False),  # JSON of what it put there
+)
+
 
 def open_database(path: Path) -> sa.Engine:
     """The database at ``path``, made if missing. Raises ImagedError when it cannot be opened or is too new."""

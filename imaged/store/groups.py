@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from imaged.model.errors import Conflict, NotFound
 from imaged.model.group import Group, in_order
 from imaged.store.database import refusing_duplicates, tables
+from imaged.store.events import note
 
 groups = sa.Table(
     "groups",
@@ -43,6 +44,7 @@ class Groups:
             refusing_duplicates(f"there is a group {group.name!r} already", hint="`imaged lsgroup` shows it."),
         ):
             connection.execute(groups.insert().values(name=group.name, priority=group.priority))
+            note(connection, "group added", group.name, {}, {"priority": group.priority})
 
     def remove(self, name: str, *, force: bool = False) -> None:
         """Raises NotFound, and Conflict while nodes are in it and not ``force``."""
@@ -51,8 +53,11 @@ class Groups:
             if inside and not force:
                 hint = "--force takes them out of it."
                 raise Conflict(f"{len(inside)} nodes are in it: {', '.join(sorted(inside)[:5])}", where=name, hint=hint)
-            if not connection.execute(groups.delete().where(groups.c.name == name)).rowcount:
+            priority = connection.scalar(sa.select(groups.c.priority).where(groups.c.name == name))
+            if priority is None:
                 raise _unknown(name)
+            connection.execute(groups.delete().where(groups.c.name == name))
+            note(connection, "group removed", name, {"priority": priority, "nodes": sorted(inside)}, {})
 
     def get(self, name: str) -> Group:
         """Raises NotFound."""
@@ -86,9 +91,11 @@ class Groups:
             self.get(name)
         try:
             with self._engine.begin() as connection:
+                before = connection.scalars(sa.select(members.c.group).where(members.c.node == node)).all()
                 connection.execute(members.delete().where(members.c.node == node))
                 if wanted:
                     connection.execute(members.insert(), [{"node": node, "group": name} for name in wanted])
+                note(connection, "groups of a node", node, {"groups": sorted(before)}, {"groups": sorted(wanted)})
         except sa.exc.IntegrityError:
             raise NotFound(f"no node {node!r}", hint="`imaged lsnode` shows the nodes there are.") from None
 

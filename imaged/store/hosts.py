@@ -1,11 +1,15 @@
 """How nodes' own systems shall be set up, as said for a node or for a group of nodes, in the node database."""
 
+import json
+from typing import Any
+
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
 
 from imaged.model.codec import from_json, to_json
 from imaged.model.host import Host
 from imaged.store.database import tables
+from imaged.store.events import note
 from imaged.store.groups import groups
 
 _nodes = sa.Table(
@@ -68,9 +72,18 @@ class Hosts:
             .on_conflict_do_update(index_elements=["name"], set_={"host": text})
         )
         with self._engine.begin() as connection:
+            before = connection.scalar(sa.select(table.c.host).where(table.c.name == name))
             connection.execute(new if host != Host() else table.delete().where(table.c.name == name))
+            whose = "node" if table is _nodes else "group"
+            note(connection, f"system of a {whose}", name, _said(before), _said(text if host != Host() else None))
 
     def _get(self, table: sa.Table, name: str) -> Host:
         with self._engine.connect() as connection:
             text = connection.scalar(sa.select(table.c.host).where(table.c.name == name))
         return from_json(text, Host, where=f"what was said of {name}") if text else Host()
+
+
+def _said(text: str | None) -> dict[str, Any]:
+    """What is said in it, without what is not."""
+    plain: dict[str, Any] = json.loads(text) if text else {}
+    return {key: value for key, value in plain.items() if value}

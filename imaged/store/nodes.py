@@ -15,6 +15,7 @@ from imaged.model.net import Mac
 from imaged.model.node import BootAction, Node, NodeEvent, NodeState, next_state
 from imaged.model.report import Report
 from imaged.store.database import machines, nics, nodes, refusing_duplicates, reports
+from imaged.store.events import note
 from imaged.store.tokens import secret_hash
 
 _TAKEN = "`imaged lsnode` shows what there is; `imaged rmnode` removes one."
@@ -70,6 +71,7 @@ class Nodes:
                 with refusing_duplicates(f"{taken} is taken", node.name, _TAKEN):
                     connection.execute(nodes.insert().values(**_columns(node)))
                 _put_nics(connection, node)
+                note(connection, "node added", node.name, {}, _definition(node))
 
     def change(self, changed: Iterable[Node], **columns: Any) -> None:
         """New definitions for nodes of these names, all or none; state and next boot stay. ``columns`` as in ``keep``.
@@ -79,19 +81,21 @@ class Nodes:
         with self._engine.begin() as connection:
             for node in changed:
                 _refuse_rivals(connection, node)
+                before = self.get(node.name)
                 values = {key: value for key, value in _columns(node).items() if key not in _OF_ITS_LIFE} | columns
                 with refusing_duplicates(f"the address {node.address} is taken", node.name, _TAKEN):
                     change = nodes.update().where(nodes.c.name == node.name).values(**values)
-                    if not connection.execute(change).rowcount:
-                        raise _unknown(node.name)
+                    connection.execute(change)
                 connection.execute(nics.delete().where(nics.c.node == node.name))
                 _put_nics(connection, node)
+                note(connection, "node changed", node.name, _definition(before), _definition(node))
 
     def remove(self, name: str) -> None:
         """Forget a node, its reports and its tokens. Raises NotFound."""
         with self._engine.begin() as connection:
-            if not connection.execute(nodes.delete().where(nodes.c.name == name)).rowcount:
-                raise _unknown(name)
+            before = self.get(name)
+            connection.execute(nodes.delete().where(nodes.c.name == name))
+            note(connection, "node removed", name, _definition(before), {})
 
     def get(self, name: str) -> Node:
         """Raises NotFound."""
@@ -115,9 +119,9 @@ class Nodes:
         """What the next network boot of these nodes does: all or none. Raises NotFound."""
         with self._engine.begin() as connection:
             for name in names:
-                change = nodes.update().where(nodes.c.name == name).values(action=action.value)
-                if not connection.execute(change).rowcount:
-                    raise _unknown(name)
+                before = self.get(name).action.value
+                connection.execute(nodes.update().where(nodes.c.name == name).values(action=action.value))
+                note(connection, "next boot", name, {"action": before}, {"action": action.value})
 
     def record(self, name: str, event: NodeEvent, *, reason: str = "", **changes: Any) -> Node:
         """Move the node to the state that follows, with other columns in the same commit. Raises Conflict."""
@@ -228,6 +232,12 @@ def _put_nics(connection: sa.Connection, node: Node) -> None:
     connection.execute(
         nics.insert(), [{"mac": str(mac), "node": node.name, "position": at} for at, mac in enumerate(node.macs)]
     )
+
+
+def _definition(node: Node) -> dict[str, Any]:
+    """As events tell it: what a person said, nothing of its life."""
+    said = {key: value for key, value in _columns(node).items() if key not in _OF_ITS_LIFE and value}
+    return said | {"macs": list(map(str, node.macs))}
 
 
 def _columns(node: Node) -> dict[str, Any]:

@@ -309,3 +309,16 @@ def test_what_is_exported_is_imported_again(site: Path, tmp_path: Path, form: st
     assert call(site, "importnodes", str(file)).exit_code == 0
     assert nodes(site) == before
     assert call(site, "clist").output.splitlines()[1] == "@rack1: n1"
+
+
+def test_what_was_changed_is_listed(site: Path) -> None:
+    call(site, *ADD)
+    call(site, "setnode", "n1", "--console", "ttyS0", "--mac", "52:54:00:00:00:07")
+    call(site, "setnode", "n1", "--console", "")
+    lines = [line.split("  ", 2)[2] for line in call(site, "lsevent", "n1").output.splitlines()]
+    assert lines == [
+        "n1: node added: image: tiny@stable, layout: one-disk, macs: 52:54:00:00:00:01",
+        "n1: node changed: macs: 52:54:00:00:00:01 -> 52:54:00:00:00:07, console: ttyS0",
+        "n1: node changed: console: ttyS0 -> none",
+    ]
+    assert json.loads(call(site, "lsevent", "--json", "-n", "1").output)[0]["subject"] == "n1"

@@ -1,0 +1,79 @@
+"""What was changed in the node database: when, by whom, from what to what. Kept in the transaction that changes it."""
+
+import json
+import os
+import pwd
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from attrs import frozen
+
+from imaged.store.database import events
+
+_speaker = ""
+
+
+@frozen
+class Event:
+    """``what`` is such as ``node changed``, ``subject`` its name. ``before`` and ``after`` have what is different."""
+
+    time: float
+    who: str
+    what: str
+    subject: str
+    before: dict[str, Any]
+    after: dict[str, Any]
+
+
+def note(
+    connection: sa.Connection, what: str, subject: str, before: Mapping[str, Any], after: Mapping[str, Any]
+) -> None:
+    """Keep a change, unless nothing is different. Values are JSON's."""
+    gone = {key: value for key, value in before.items() if after.get(key) != value}
+    new = {key: value for key, value in after.items() if before.get(key) != value}
+    if gone or new:
+        connection.execute(
+            events.insert().values(
+                time=time.time(), who=who(), what=what, subject=subject, before=json.dumps(gone), after=json.dumps(new)
+            )
+        )
+
+
+def speak_as(name: str) -> None:
+    """This process changes things of its own accord: ``name`` is who did it."""
+    global _speaker
+    _speaker = name
+
+
+def who() -> str:
+    """A program that speaks for itself, the person behind sudo(8), else whose process this is."""
+    if _speaker:
+        return _speaker
+    if os.environ.get("SUDO_USER"):
+        return os.environ["SUDO_USER"]
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
+
+
+class Events:
+    """The events of one database."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    def last(self, count: int, subjects: Iterable[str] = ()) -> tuple[Event, ...]:
+        """The latest, oldest first; only those of ``subjects`` where there are any."""
+        query = sa.select(events).order_by(events.c.id.desc()).limit(count)
+        wanted = tuple(subjects)
+        if wanted:
+            query = query.where(events.c.subject.in_(wanted))
+        with self._engine.connect() as connection:
+            rows = connection.execute(query).all()
+        return tuple(
+            Event(row.time, row.who, row.what, row.subject, json.loads(row.before), json.loads(row.after))
+            for row in reversed(rows)
+        )

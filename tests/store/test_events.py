@@ -1,0 +1,76 @@
+"""Every change of nodes and groups is kept, with what it was before."""
+
+from pathlib import Path
+
+import pytest
+
+from imaged.model.errors import Conflict, NotFound
+from imaged.model.group import Group
+from imaged.model.host import Host
+from imaged.model.names import ImageRef
+from imaged.model.net import Mac
+from imaged.model.node import BootAction, Node
+from imaged.store import events
+from imaged.store.database import open_database
+from imaged.store.events import Events
+from imaged.store.groups import Groups
+from imaged.store.hosts import Hosts
+from imaged.store.nodes import Nodes
+
+MAC = Mac.parse("52:54:00:00:00:01")
+NODE = Node("n1", (MAC,), ImageRef("tiny"))
+
+
+@pytest.fixture
+def engine(tmp_path: Path):
+    return open_database(tmp_path / "db.sqlite")
+
+
+def told(engine, *names):
+    return [(each.what, each.subject, each.before, each.after) for each in Events(engine).last(50, names)]
+
+
+def test_a_nodes_life(engine, monkeypatch):
+    monkeypatch.setenv("SUDO_USER", "ann")
+    nodes, groups = Nodes(engine), Groups(engine)
+    groups.add(Group("rack1", 5))
+    nodes.add(NODE)
+    groups.put("n1", ["rack1"])
+    nodes.change([Node("n1", (MAC,), ImageRef("tiny"), console="ttyS0")])
+    nodes.set_action(["n1"], BootAction.LOCAL)
+    nodes.set_action(["n1"], BootAction.LOCAL)  # nothing is different: no event
+    Hosts(engine).put_node("n1", Host(timezone="Europe/Oslo"))
+    nodes.remove("n1")
+    assert told(engine) == [
+        ("group added", "rack1", {}, {"priority": 5}),
+        ("node added", "n1", {}, {"image": "tiny@stable", "layout": "one-disk", "macs": [str(MAC)]}),
+        ("groups of a node", "n1", {"groups": []}, {"groups": ["rack1"]}),
+        ("node changed", "n1", {}, {"console": "ttyS0"}),
+        ("next boot", "n1", {"action": "install"}, {"action": "local"}),
+        ("system of a node", "n1", {}, {"timezone": "Europe/Oslo"}),
+        ("node removed", "n1",
+         {"image": "tiny@stable", "layout": "one-disk", "console": "ttyS0", "macs": [str(MAC)]}, {}),
+    ]  # fmt: skip
+    assert told(engine, "rack1") == told(engine)[:1]
+    assert {each.who for each in Events(engine).last(50)} == {"ann"}
+    assert len(Events(engine).last(2)) == 2
+
+
+def test_what_is_refused_is_no_event(engine):
+    nodes = Nodes(engine)
+    nodes.add(NODE)
+    before = told(engine)
+    with pytest.raises(Conflict):
+        nodes.add_all([Node("n2", (Mac.parse("52:54:00:00:00:02"),), ImageRef("tiny")), NODE])
+    with pytest.raises(NotFound):
+        nodes.set_action(["n1", "n9"], BootAction.LOCAL)
+    with pytest.raises(NotFound):
+        nodes.remove("n9")
+    assert told(engine) == before
+
+
+def test_a_program_speaks_for_itself(engine, monkeypatch):
+    monkeypatch.setattr(events, "_speaker", "")
+    events.speak_as("imaged serve")
+    Nodes(engine).add(NODE)
+    assert Events(engine).last(1)[0].who == "imaged serve"
