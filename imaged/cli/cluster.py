@@ -9,7 +9,7 @@ import click
 
 from imaged.cli import reach
 from imaged.cli.context import Context
-from imaged.model.errors import ImagedError
+from imaged.model.errors import ImagedError, NotFound
 from imaged.planning.rollout import Rollout, equal_groups
 from imaged.remote.fanout import TIMED_OUT, Answer, fan_out
 from imaged.store.database import open_database
@@ -55,6 +55,8 @@ def doors(context: Context, ranges: Sequence[str], how: reach.Ssh) -> Iterator[t
     """Names of the nodes in ``ranges``, and a file for ``ssh -F`` by which they are reached while the block runs."""
     engine = open_database(context.state.database)
     nodes = reach.named(engine, ranges)
+    if not nodes:
+        raise NotFound("there are no such nodes", where=" ".join(ranges))
     with reach.ssh_config(engine, nodes, how) as config:
         yield tuple(node.name for node in nodes), config
 

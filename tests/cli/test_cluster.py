@@ -132,6 +132,7 @@ def test_without_a_node_being_reached(site: Path, words: tuple[str, ...], expect
         (("cexec", "node[01-", "true"), "Write nodes like"),
         (("cexec", "@rack9", "true"), "no group 'rack9'"),
         (("cexec", "node04", "true"), "node04"),
+        (("cexec", "@rack1!node[01-02]", "true"), "no such nodes"),
         (("rmnode", "node[03-04]"), "node04"),
         (("crm", "--yes", "@*", "/"), "not a file that can be named"),
         (("cnum", "node03", "--of", "@rack1"), "node03 is not among @rack1"),
