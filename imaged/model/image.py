@@ -25,6 +25,7 @@ class ImageFacts:
     fixups ask about; ``texts`` the contents of /etc/fstab and /etc/hosts, which fixups edit rather than replace.
     ``links`` are files that set up the network and the kind of link that each is for (``ethernet``, ``wifi``...).
     ``device_names`` are files that name disks and filesystems, with the names (``/dev/sda1``, ``UUID=...``).
+    ``opens_crypts``: at its start it opens what /etc/crypttab names; None for versions sealed before this was asked.
     """
 
     arch: str
@@ -43,6 +44,7 @@ class ImageFacts:
     os_release: dict[str, str] = {}
     links: dict[str, str] = {}
     device_names: dict[str, tuple[str, ...]] = {}
+    opens_crypts: bool | None = None
 
 
 @frozen

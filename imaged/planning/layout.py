@@ -162,6 +162,7 @@ def check(layout: Layout, facts: ImageFacts, inventory: Inventory) -> None:
         *_firmware_faults(layout, inventory),
         *_image_faults(facts, inventory),
         *_unified_faults(layout, facts, inventory),
+        *_crypt_faults(layout, facts),
     ]
     if faults:
         raise CannotPlan("\n  ".join(faults), where=f"layout {layout.name}")
@@ -201,6 +202,16 @@ def _unified_faults(layout: Layout, facts: ImageFacts, inventory: Inventory) -> 
             if not path.startswith(f"{mount}/EFI/Linux/"):
                 where = path.partition("/EFI/Linux/")[0]
                 yield f"the image makes its kernel at {path}: the layout must mount the ESP at {where}, not at {mount}"
+
+
+def _crypt_faults(layout: Layout, facts: ImageFacts) -> Iterator[str]:
+    """The root is opened by the initramfs; a filesystem that nothing opens would silently be missing."""
+    shut = [each.id for each in layout.luks if each.mount not in (None, "", "/")]
+    if shut and facts.opens_crypts is False:
+        yield (
+            f"nothing in the image opens {', '.join(shut)} when it starts (systemd-cryptsetup-generator is missing; "
+            "Debian 13's package is systemd-cryptsetup)"
+        )
 
 
 def _image_faults(facts: ImageFacts, inventory: Inventory) -> Iterator[str]:

@@ -12,6 +12,8 @@ from attrs import frozen
 
 from imaged.store.database import events
 
+_KEPT = 200_000  # events; the oldest go, a thousand at a time
+_SWEEP = 1000
 _speaker = ""
 
 
@@ -34,11 +36,14 @@ def note(
     gone = {key: value for key, value in before.items() if after.get(key) != value}
     new = {key: value for key, value in after.items() if before.get(key) != value}
     if gone or new:
-        connection.execute(
+        kept = connection.execute(
             events.insert().values(
                 time=time.time(), who=who(), what=what, subject=subject, before=json.dumps(gone), after=json.dumps(new)
             )
         )
+        number = kept.inserted_primary_key[0] if kept.inserted_primary_key else 0
+        if number % _SWEEP == 0:
+            connection.execute(events.delete().where(events.c.id <= number - _KEPT))
 
 
 def speak_as(name: str) -> None:

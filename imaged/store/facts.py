@@ -17,6 +17,12 @@ COMMANDS = (
     "mdadm", "mkinitcpio", "mkinitfs", "netplan", "nmcli", "setfiles", "ssh-keygen", "systemctl", "u-boot-update",
     "update-extlinux", "update-grub", "update-initramfs",
 )  # fmt: skip
+# What opens devices of /etc/crypttab: systemd's generator (Debian 13 has it in a package of its own), and the scripts
+# of systems without systemd. Debian's cryptdisks beside systemd is masked by it.
+_OPENS_CRYPTS = (
+    "/usr/lib/systemd/system-generators/systemd-cryptsetup-generator",
+    "/lib/systemd/system-generators/systemd-cryptsetup-generator", "/etc/init.d/dmcrypt",
+)  # fmt: skip
 # Units whose being enabled changes what is written. Sockets and targets count as what they start.
 UNITS = (
     "NetworkManager.service", "cloud-init.service", "cloud-init.target", "network.service", "networking",
@@ -93,6 +99,7 @@ def read(tree: Tree) -> ImageFacts:
         files=(*(path for path in FILES if tree.exists(path)), *_named(tree, FILE_PATTERNS)),
         mke2fs_conf=tree.text("/etc/mke2fs.conf"),
         texts={path: text for path in (*TEXTS, *_named(tree, TEXT_PATTERNS)) if (text := tree.text(path))},
+        opens_crypts=any(map(tree.exists, _OPENS_CRYPTS)),
         initramfs_generic=_initramfs_generic(tree),
         os_release=release,
         links=links(tree),

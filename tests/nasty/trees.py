@@ -10,6 +10,7 @@ from imaged.store.tree import Tree
 ELF = b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00\x3e\x00" + bytes(44)
 DEAD = "dddddddd-dddd-4ddd-8ddd-dddddddddddd"  # the golden client's root
 OLD = "0123456789abcdef0123456789abcdef"  # the golden client's machine-id
+OPENS_CRYPTS = "usr/lib/systemd/system-generators/systemd-cryptsetup-generator"
 PROBES = Path(__file__).parents[1] / "data/probes"
 
 DEBIAN: dict[str, str | bytes] = {
@@ -25,6 +26,7 @@ DEBIAN: dict[str, str | bytes] = {
     "usr/sbin/update-initramfs": "",
     "etc/default/grub": 'GRUB_CMDLINE_LINUX_DEFAULT="quiet"\nGRUB_CMDLINE_LINUX=""\n',
     "etc/initramfs-tools/initramfs.conf": "MODULES=most\n",
+    OPENS_CRYPTS: "",
     "etc/fstab": f"UUID={DEAD} / ext4 defaults 0 1\n",
 }
 RED_HAT: dict[str, str | bytes] = {
@@ -37,6 +39,7 @@ RED_HAT: dict[str, str | bytes] = {
     "usr/sbin/grub2-mkconfig": "",
     "usr/bin/kernel-install": "",
     "usr/bin/dracut": "",
+    OPENS_CRYPTS: "",
     "etc/default/grub": "GRUB_ENABLE_BLSCFG=true\n",
     "etc/fstab": f"UUID={DEAD} / xfs defaults 0 0\n",
 }

@@ -381,6 +381,8 @@ def _read_or_refuse(data: Any) -> None:
 _MACHINE = Inventory("x86_64", Firmware.UEFI, 8 * GIB, 4, (), ())
 _IMAGE = ImageFacts("x86_64", kernels=(Kernel("6.1", "boot/vmlinuz"),), grub_platforms=("i386-pc", "x86_64-efi"))
 _BOTH = read(_partitions(_ESP), "both")
+_CRYPT = evolve(_BOTH, luks=(Crypt("crypt0", ("os.secret",), fs=Filesystem.EXT4, mount="/srv"),))
+_CRYPT_ROOT = evolve(_BOTH, luks=(Crypt("crypt0", ("os.secret",), fs=Filesystem.EXT4, mount="/"),))
 _BIOS_ONLY = read(_plain(), "bios-only")
 _UEFI_ONLY = read(_plain(partitions=[_ESP, _plain()["disks"][0]["partitions"][1]]), "uefi-only")
 
@@ -395,6 +397,9 @@ _UEFI_ONLY = read(_plain(partitions=[_ESP, _plain()["disks"][0]["partitions"][1]
         (_BIOS_ONLY, evolve(_IMAGE, arch="i386"), evolve(_MACHINE, firmware=Firmware.BIOS)),
         (_UEFI_ONLY, evolve(_IMAGE, grub_signed=True), evolve(_MACHINE, secure_boot=True)),
         (_BOTH, _IMAGE, evolve(_MACHINE, firmware=Firmware.BIOS, efi_bits=32)),
+        (_CRYPT, evolve(_IMAGE, opens_crypts=True), _MACHINE),
+        (_CRYPT, _IMAGE, _MACHINE),  # sealed before this was asked
+        (_CRYPT_ROOT, evolve(_IMAGE, opens_crypts=False), _MACHINE),  # the initramfs opens it
         (_UEFI_ONLY, evolve(_IMAGE, arch="arm64", grub_platforms=("arm64-efi",)), evolve(_MACHINE, arch="aarch64")),
     ],
 )
@@ -419,6 +424,7 @@ def test_what_fits(layout: Layout, image: ImageFacts, machine: Inventory) -> Non
         (_BOTH, evolve(_IMAGE, arch=""), _MACHINE, "the image is for an unknown processor"),
         (_BOTH, evolve(_IMAGE, arch="riscv64"), evolve(_MACHINE, arch="riscv64"), "no GRUB is known for uefi on"),
         (_BOTH, _IMAGE, evolve(_MACHINE, secure_boot=True), "Secure Boot is on and the image has no signed"),
+        (_CRYPT, evolve(_IMAGE, opens_crypts=False), _MACHINE, "nothing in the image opens crypt0 when it starts"),
         (_BOTH, _IMAGE, evolve(_MACHINE, efi_bits=32), "firmware is of 32 bits and starts only boot loaders of 32"),
     ],
 )  # fmt: skip

@@ -69,6 +69,16 @@ def test_what_is_refused_is_no_event(engine):
     assert told(engine) == before
 
 
+def test_the_oldest_are_forgotten(engine, monkeypatch):
+    monkeypatch.setattr(events, "_KEPT", 20)
+    monkeypatch.setattr(events, "_SWEEP", 10)
+    with engine.begin() as connection:
+        for number in range(100):
+            events.note(connection, "x", "n1", {}, {"number": number})
+    found = [each.after["number"] for each in Events(engine).last(1000)]
+    assert found == list(range(80, 100))
+
+
 def test_a_program_speaks_for_itself(engine, monkeypatch):
     monkeypatch.setattr(events, "_speaker", "")
     events.speak_as("imaged serve")

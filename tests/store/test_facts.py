@@ -28,7 +28,7 @@ def facts_of(root: Path, files: dict[str, str | bytes], links: dict[str, str] | 
 
 
 def test_an_empty_tree_has_no_facts(tmp_path: Path) -> None:
-    assert read(Tree(tmp_path)) == ImageFacts(arch="")
+    assert read(Tree(tmp_path)) == ImageFacts(arch="", opens_crypts=False)
 
 
 @pytest.mark.parametrize(
@@ -58,6 +58,19 @@ def test_arch_is_a_programs_own(tmp_path: Path, header: bytes, arch: str) -> Non
 def test_os_release(tmp_path: Path, files: dict[str, str | bytes], expected: tuple[str, str, str]) -> None:
     facts = facts_of(tmp_path, files)
     assert (facts.os_id, facts.os_version, facts.os_name) == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "opens"),
+    [
+        ("usr/lib/systemd/system-generators/systemd-cryptsetup-generator", True),
+        ("lib/systemd/system-generators/systemd-cryptsetup-generator", True),
+        ("etc/init.d/dmcrypt", True),
+        ("etc/init.d/cryptdisks", False),
+    ],
+)
+def test_who_opens_encrypted_devices(tmp_path: Path, path: str, opens: bool) -> None:
+    assert facts_of(tmp_path, {path: ""}).opens_crypts is opens
 
 
 def test_kernels_newest_first_and_only_those_that_can_boot(tmp_path: Path) -> None:
