@@ -75,6 +75,7 @@ def test_a_plan_is_confirmed_until_the_next_word(site: Path) -> None:
 )
 def test_what_is_refused_changes_nothing(site: Path, words: tuple[str, ...], what: str) -> None:
     call(site, *ADD)
+    call(site, "addnode", "n2", "--mac", "52:54:00:00:00:02", "--image", "tiny")
     refused = call(site, "boot", *words)
     assert refused.exit_code != 0 and what in said(refused)
     assert wishes(site) == Wishes()

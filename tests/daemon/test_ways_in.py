@@ -137,7 +137,7 @@ def test_grub_is_told_what_ipxe_is_told(server):
     for mac in (MAC, STRANGER):
         local = server.generated(f"grub/node/{mac}").decode()
         assert "imaged.token" not in local
-        assert "/EFI/debian/shimx64.efi" in local
+        assert "/EFI/debian/shim$arch.efi" in local
 
 
 def test_names_that_tftp_generates(server):
