@@ -90,7 +90,8 @@ def test_the_server_itself_takes_it(export: Callable[..., Result], tmp_path: Pat
         pytest.skip(f"{program} is not installed")
     file = tmp_path / "config"
     file.write_text(export(form).output)
-    done = subprocess.run((found, *options, file), capture_output=True, text=True, check=False)
+    copy = shutil.copy(found, tmp_path / program)  # AppArmor lets the one in /usr/sbin read nothing of ours
+    done = subprocess.run((copy, *options, file), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "WARN" not in done.stdout + done.stderr
     text = file.read_text()
