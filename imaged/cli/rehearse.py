@@ -94,18 +94,21 @@ def command(
         raise BadInput(
             "updates go by ssh to nodes that are ready", where="--update", hint="Give --ssh-key, no --until."
         )
+    plugged = tuple(DiskOption.parse(disk) for disk in disks)
+    size = _memory(memory)
+    names = numbered(node, count)
     arch = Images(context.state.images).resolve(ImageRef.parse(image)).facts.arch or platform.machine()
+    start = Firmware(firmware) if firmware else Firmware.BIOS if arch == "x86_64" else Firmware.UEFI
     spec = MachineSpec(
-        firmware=Firmware(firmware) if firmware else Firmware.BIOS if arch == "x86_64" else Firmware.UEFI,
-        disks=tuple(DiskOption.parse(disk) for disk in disks),
+        firmware=start,
+        disks=plugged,
         nics=tuple(NicModel(nic) for nic in nics),
-        memory=_memory(memory),
+        memory=size,
         cpus=cpus,
         way=Way.CD if way == "media" else Way(way),
         secure_boot=secure_boot,
         arch=arch,
     )
-    names = numbered(node, count)
     logs = log_dir or context.state.logs / "rehearsals" / time.strftime("%Y%m%d-%H%M%S")
     console = Console(highlight=False)
     screen = _Screen(console)
