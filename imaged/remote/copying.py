@@ -8,7 +8,7 @@ from ClusterShell.Event import EventHandler
 from ClusterShell.NodeSet import NodeSet
 from ClusterShell.Task import task_self
 
-from imaged.remote.fanout import TIMED_OUT, Answer, text
+from imaged.remote.fanout import TIMED_OUT, Answer, finish, text
 
 
 def push(
@@ -57,9 +57,5 @@ def _carry(begin: Callable[[Any, Any], Any], ssh_config: Path, fanout: int) -> t
             answers.extend(Answer(node, TIMED_OUT, "", "") for node in late)
 
     begin(task, Ends())
-    try:
-        task.run()
-    except KeyboardInterrupt:
-        task.abort()
-        raise
+    finish(task)
     return tuple(answers)

@@ -73,12 +73,17 @@ def fan_out(
 
     handler = Ends()
     begin()
+    finish(task)
+    return tuple(answers)
+
+
+def finish(task: Any) -> None:
+    """Wait for all that was begun. Ctrl-C ends the ssh clients and is raised on."""
     try:
         task.run()
     except KeyboardInterrupt:
         task.abort()
         raise
-    return tuple(answers)
 
 
 def text(buffer: Any) -> str:
