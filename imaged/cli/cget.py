@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from imaged.cli import cluster, reach
+from imaged.cli import cluster
 from imaged.cli.context import Context
 from imaged.model.errors import BadInput
 from imaged.remote.copying import pull
@@ -17,13 +17,8 @@ from imaged.remote.copying import pull
 @click.argument("source")
 @click.argument("directory", type=click.Path(path_type=Path, exists=True, file_okay=False), default=".")
 @click.pass_obj
-def command(context: Context, /, nodes: str, source: str, directory: Path, dry_run: bool, **given: Any) -> None:
+def command(context: Context, /, nodes: str, source: str, directory: Path, **given: Any) -> None:
     """Copy the file SOURCE of each of NODES into DIRECTORY, as NAME.NODE."""
     if not source.startswith("/") or source.endswith("/"):
         raise BadInput("is not the absolute path of a file", where=source)
-    how = reach.take(given)
-    with cluster.doors(context, (nodes,), how) as (names, config):
-        if dry_run:
-            click.echo(f"{reach.folded(names)}: {source} to {directory}")
-            return
-        cluster.tell(pull(names, source, directory, config, fanout=how.fanout, timeout=how.timeout))
+    cluster.carry(context, nodes, given, source, directory, pull)

@@ -50,6 +50,20 @@ def run(
     tell(heard, quiet=on_answer is not None)
 
 
+def carry(
+    context: Context, nodes: str, given: dict[str, Any], source: str | Path, target: str | Path,
+    copy: Callable[..., tuple[Answer, ...]],
+) -> None:  # fmt: skip
+    """Copy ``source`` to ``target`` by ``remote.copying``'s push or pull, and tell how it went."""
+    dry = given.pop("dry_run")
+    how = reach.take(given)
+    with doors(context, (nodes,), how) as (names, config):
+        if dry:
+            click.echo(f"{reach.folded(names)}: {source} to {target}")
+            return
+        tell(copy(names, source, target, config, fanout=how.fanout, timeout=how.timeout))
+
+
 @contextmanager
 def doors(context: Context, ranges: Sequence[str], how: reach.Ssh) -> Iterator[tuple[tuple[str, ...], Path]]:
     """Names of the nodes in ``ranges``, and a file for ``ssh -F`` by which they are reached while the block runs."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from imaged.cli import cluster, reach
+from imaged.cli import cluster
 from imaged.cli.context import Context
 from imaged.model.errors import BadInput
 from imaged.remote.copying import push
@@ -17,14 +17,9 @@ from imaged.remote.copying import push
 @click.argument("source", type=click.Path(path_type=Path, exists=True))
 @click.argument("target", default="", metavar="[TARGET]")
 @click.pass_obj
-def command(context: Context, /, nodes: str, source: Path, target: str, dry_run: bool, **given: Any) -> None:
+def command(context: Context, /, nodes: str, source: Path, target: str, **given: Any) -> None:
     """Copy SOURCE to NODES by scp, modes and times with it: to TARGET there, else to the same place as here."""
     target = target or str(source.absolute())
     if not target.startswith("/"):
         raise BadInput("is not an absolute path", where=target)
-    how = reach.take(given)
-    with cluster.doors(context, (nodes,), how) as (names, config):
-        if dry_run:
-            click.echo(f"{reach.folded(names)}: {source} to {target}")
-            return
-        cluster.tell(push(names, source, target, config, fanout=how.fanout, timeout=how.timeout))
+    cluster.carry(context, nodes, given, source, target, push)

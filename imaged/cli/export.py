@@ -11,6 +11,7 @@ from imaged.model.node import Node
 from imaged.planning.naming import FORMS, Named, write
 from imaged.planning.roster.entries import Entry
 from imaged.planning.roster.lines import write_values, write_yaml
+from imaged.store import durable
 from imaged.store.database import open_database
 from imaged.store.groups import Groups
 
@@ -39,12 +40,9 @@ def command(context: Context, form: str, nodes: str, output: Path | None) -> Non
     if output is None:
         click.echo(text, nl=False)
         return
-    fresh = output.with_name(f".{output.name}.new")
     try:
-        fresh.write_text(text)
-        fresh.replace(output)
+        durable.write_file(output, text)
     except OSError as error:
-        fresh.unlink(missing_ok=True)
         raise BadInput(f"cannot be written: {error.strerror}", where=str(output)) from None
     click.echo(f"{output}: {len(wanted)} nodes", err=True)
 

@@ -61,6 +61,10 @@ def command(
             click.echo(f"left out, {why}: {reach.folded(names)}", err=True)
     default = ImageRef.parse(image) if image else None
     nodes = [_node(context, entry, default, layout, BootAction(action)) for entry in fresh if entry.macs]
+    for reference in {node.image for node in nodes}:
+        Images(context.state.images).resolve(reference)
+    for wanted in {node.layout for node in nodes}:
+        layouts.find(context.state.layouts, wanted)
     there = {group.name for group in groups.all()}
     new_groups = [Group(group_name(name), priority) for name, priority in roster.groups if name not in there]
     for node in nodes:
@@ -84,8 +88,6 @@ def _node(context: Context, entry: Entry, default: ImageRef | None, layout: str,
         raise BadInput("no file tells its image", where=entry.name, hint="Give one for all such nodes: --image.")
     image = ImageRef.parse(entry.image) if entry.image else default
     assert image is not None
-    Images(context.state.images).resolve(image)
-    layouts.find(context.state.layouts, entry.layout or layout)
     address = defining.address(str(entry.address), context.settings) if entry.address else None
     return Node(
         entry.name, entry.macs, image, layout=entry.layout or layout, uuid=defining.uuid(entry.uuid), address=address,

@@ -66,8 +66,8 @@ def named(engine: sa.Engine, ranges: Sequence[str]) -> tuple[Node, ...]:
     """
     store, groups = Nodes(engine), Groups(engine)
     known = {group.name: ",".join(groups.nodes(group.name)) for group in groups.all()}
-    everyone = ",".join(node.name for node in store.all())
-    resolver = GroupResolver(GroupSource("imaged", known, everyone), illegal_chars=set())
+    everyone = {node.name: node for node in store.all()} if any("@" in each for each in ranges) else {}
+    resolver = GroupResolver(GroupSource("imaged", known, ",".join(everyone)), illegal_chars=set())
     for name in re.findall(r"@([a-z0-9][a-z0-9._-]*)", ",".join(ranges)):
         groups.get(name)  # ClusterShell takes a group that there is not for an empty one
     try:
@@ -75,7 +75,7 @@ def named(engine: sa.Engine, ranges: Sequence[str]) -> tuple[Node, ...]:
     except (NodeSetException, GroupResolverError) as error:
         hint = "Write nodes like node01, node[01-64,100]!node17, or @group."
         raise BadInput(str(error), hint=hint) from None
-    return tuple(store.get(name) for name in dict.fromkeys(names))
+    return tuple(everyone.get(name) or store.get(name) for name in dict.fromkeys(names))
 
 
 def unfolded(ranges: str) -> tuple[str, ...]:

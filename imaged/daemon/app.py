@@ -15,11 +15,10 @@ from imaged.daemon.nodelog import NodeLogs
 from imaged.daemon.provisioning import Provisioning
 from imaged.daemon.rsync import RsyncService
 from imaged.daemon.tftp import TftpService
-from imaged.model.boot import LOADERS, SHIMS
 from imaged.model.errors import Conflict
 from imaged.model.settings import DhcpMode, Settings
 from imaged.store.leases import LeaseStore
-from imaged.store.paths import State
+from imaged.store.paths import State, boot_loaders
 
 _REQUEST_TIMEOUT = 60  # seconds in which a request must be whole
 
@@ -59,7 +58,8 @@ class Daemon:
             saw_machine=provisioning.nodes.saw,
             leases=LeaseStore(provisioning.engine),
             clock=time.time,
-            loaders=lambda: _loaders(state.boot),
+            # For each request: mkramdisk adds to them while the daemon runs.
+            loaders=lambda: frozenset(boot_loaders(state.boot)),
         )
 
     def start(self) -> None:
@@ -88,11 +88,6 @@ class Daemon:
             self._dhcp.stop()
         self._tftp.stop()
         return self._rsync.stop()
-
-
-def _loaders(boot: Path) -> frozenset[str]:
-    """Boot loaders below ``boot``. Looked at for each request: mkramdisk adds to them while the daemon runs."""
-    return frozenset(name for name in (*LOADERS.values(), *SHIMS.values()) if (boot / name).is_file())
 
 
 def _raise_descriptor_limit() -> None:

@@ -14,6 +14,8 @@ from imaged.model.errors import BadInput
 from imaged.model.net import Mac
 from imaged.model.settings import Settings, Subnet
 
+# Options as ISC's servers call them; dnsmasq's names are the keys.
+_ISC_NAMES = {"router": "routers", "dns-server": "domain-name-servers", "ntp-server": "ntp-servers"}
 _MADE = "made by imaged; changes are lost"
 
 
@@ -154,17 +156,15 @@ def _domain(address: IPv4Address, settings: Settings) -> str:
 
 
 def _isc_options(subnet: Subnet) -> list[str]:
-    words = {"router": "routers", "dns-server": "domain-name-servers", "ntp-server": "ntp-servers"}
     found = [f"range {subnet.pool.first} {subnet.pool.last}"] if subnet.pool else []
     found += [f"default-lease-time {subnet.lease}", f"max-lease-time {subnet.lease}"]
     for name, value in _options(subnet):
-        found.append(f'option {name} "{value}"' if name == "domain-name" else f"option {words[name]} {value}")
+        found.append(f'option {name} "{value}"' if name == "domain-name" else f"option {_ISC_NAMES[name]} {value}")
     return found
 
 
 def _kea_options(subnet: Subnet) -> list[dict[str, str]]:
-    words = {"router": "routers", "dns-server": "domain-name-servers", "ntp-server": "ntp-servers"}
-    return [{"name": words.get(name, name), "data": value} for name, value in _options(subnet)]
+    return [{"name": _ISC_NAMES.get(name, name), "data": value} for name, value in _options(subnet)]
 
 
 def _options(subnet: Subnet) -> list[tuple[str, str]]:

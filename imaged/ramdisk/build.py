@@ -9,7 +9,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from imaged.model.boot import LOADERS, RAMDISK_DIR, SHIMS, Arch
+from imaged.model.boot import LOADERS, RAMDISK_DIR, Arch
 from imaged.model.codec import from_json, to_json
 from imaged.model.errors import BadInput, ImagedError
 from imaged.model.names import ImageRef
@@ -17,6 +17,7 @@ from imaged.ramdisk import agent, cpio, loaders, signed, toolset
 from imaged.ramdisk.fetch import fetch_kernel
 from imaged.ramdisk.kernel import KernelChoice
 from imaged.ramdisk.trees import Cache, Say, digest
+from imaged.store.paths import boot_loaders
 
 _FACTS = "ramdisk.json"
 
@@ -137,7 +138,7 @@ def _loaders(order: Order, cache: Cache, say: Say) -> dict[Arch, Path]:
 
 
 def _started(boot: Path) -> tuple[str, ...]:
-    return tuple(Path(name).name for name in (*LOADERS.values(), *SHIMS.values()) if (boot / name).is_file())
+    return tuple(Path(name).name for name in boot_loaders(boot))
 
 
 @contextmanager

@@ -81,7 +81,7 @@ class Nodes:
         with self._engine.begin() as connection:
             for node in changed:
                 _refuse_rivals(connection, node)
-                before = self.get(node.name)
+                before = _get(connection, node.name)
                 values = {key: value for key, value in _columns(node).items() if key not in _OF_ITS_LIFE} | columns
                 with refusing_duplicates(f"the address {node.address} is taken", node.name, _TAKEN):
                     change = nodes.update().where(nodes.c.name == node.name).values(**values)
@@ -93,16 +93,14 @@ class Nodes:
     def remove(self, name: str) -> None:
         """Forget a node, its reports and its tokens. Raises NotFound."""
         with self._engine.begin() as connection:
-            before = self.get(name)
+            before = _get(connection, name)
             connection.execute(nodes.delete().where(nodes.c.name == name))
             note(connection, "node removed", name, _definition(before), {})
 
     def get(self, name: str) -> Node:
         """Raises NotFound."""
-        found = self._read(_BY_NAME, {"wanted": name})
-        if not found:
-            raise _unknown(name)
-        return found[0]
+        with self._engine.connect() as connection:
+            return _get(connection, name)
 
     def all(self) -> tuple[Node, ...]:
         """Every node, by name."""
@@ -119,7 +117,9 @@ class Nodes:
         """What the next network boot of these nodes does: all or none. Raises NotFound."""
         with self._engine.begin() as connection:
             for name in names:
-                before = self.get(name).action.value
+                before = connection.scalar(sa.select(nodes.c.action).where(nodes.c.name == name))
+                if before is None:
+                    raise _unknown(name)
                 connection.execute(nodes.update().where(nodes.c.name == name).values(action=action.value))
                 note(connection, "next boot", name, {"action": before}, {"action": action.value})
 
@@ -208,13 +208,24 @@ class Nodes:
             return tuple(from_plain(dict(row._mapping), Machine) for row in connection.execute(query))
 
     def _read(self, query: sa.Select[Any], values: dict[str, str] | None = None) -> tuple[Node, ...]:
-        found: dict[str, dict[str, Any]] = {}
         with self._engine.connect() as connection:
-            for row in connection.execute(query, values or {}):
-                plain = dict(row._mapping)
-                mac = plain.pop("mac")
-                found.setdefault(row.name, {**plain, "macs": []})["macs"] += [mac] if mac else []
-        return tuple(from_plain(plain, Node, where=f"node {name}") for name, plain in found.items())
+            return _read(connection, query, values)
+
+
+def _read(connection: sa.Connection, query: sa.Select[Any], values: dict[str, str] | None = None) -> tuple[Node, ...]:
+    found: dict[str, dict[str, Any]] = {}
+    for row in connection.execute(query, values or {}):
+        plain = dict(row._mapping)
+        mac = plain.pop("mac")
+        found.setdefault(row.name, {**plain, "macs": []})["macs"] += [mac] if mac else []
+    return tuple(from_plain(plain, Node, where=f"node {name}") for name, plain in found.items())
+
+
+def _get(connection: sa.Connection, name: str) -> Node:
+    found = _read(connection, _BY_NAME, {"wanted": name})
+    if not found:
+        raise _unknown(name)
+    return found[0]
 
 
 def _refuse_rivals(connection: sa.Connection, node: Node) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from attrs import frozen
 
+from imaged.model.boot import LOADERS, SHIMS
 from imaged.model.errors import NotFound
 
 _LONGEST_NAME = 1024  # characters; a TFTP request has 512 at most
@@ -22,6 +23,11 @@ def shipped(*parts: str) -> Path:
         if path.exists():
             return path
     raise NotFound(f"{'/'.join(parts)} is not part of this installation", hint="Install imaged again.")
+
+
+def boot_loaders(boot: Path) -> tuple[str, ...]:
+    """Those that firmware may start and that are there, as paths below the boot directory."""
+    return tuple(name for name in (*LOADERS.values(), *SHIMS.values()) if (boot / name).is_file())
 
 
 def find_beneath(root: Path, name: str) -> Path:
