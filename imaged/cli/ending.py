@@ -8,6 +8,12 @@ from types import FrameType
 import click
 
 
+class _Ended(SystemExit):
+    def __init__(self, number: int) -> None:
+        super().__init__(128 + number)
+        self.number = number
+
+
 @contextmanager
 def cleared_away() -> Iterator[None]:
     """SIGTERM and SIGHUP (the terminal went away) end what runs inside by SystemExit, with a shell's exit code.
@@ -21,6 +27,9 @@ def cleared_away() -> Iterator[None]:
     }
     try:
         yield
+    except _Ended as ended:
+        click.echo(f"imaged: ended by {signal.Signals(ended.number).name}", err=True)
+        raise
     finally:
         for each, action in before.items():
             signal.signal(each, action)
@@ -28,5 +37,4 @@ def cleared_away() -> Iterator[None]:
 
 def _end(number: int, _: FrameType | None) -> None:
     signal.signal(number, signal.SIG_IGN)  # once is enough: the second would break into the clearing
-    click.echo(f"imaged: ended by {signal.Signals(number).name}", err=True)
-    raise SystemExit(128 + number)
+    raise _Ended(number)  # and nothing is printed here: the signal may have come while something was
