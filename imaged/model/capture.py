@@ -84,8 +84,9 @@ class GoldenFacts:
     """Everything that a capture may depend on, as the probe printed it. Empty where the client could not tell.
 
     ``space`` is by mount point; ``features`` what the filesystem at a mount point was made with; ``subvolumes`` those
-    of btrfs that lie below a mount point and are not mounted themselves; ``boot_files`` what of the known boot
-    loaders' files exists; ``clock`` is the client's, in seconds since the epoch.
+    of btrfs that lie below a mount point and are not mounted themselves, ``nodatacow`` the mount points of those that
+    are marked so (chattr(1) +C); ``boot_files`` what of the known boot loaders' files exists; ``clock`` is the
+    client's, in seconds since the epoch.
     """
 
     hostname: str
@@ -102,6 +103,7 @@ class GoldenFacts:
     swaps: tuple[Swap, ...] = ()
     features: dict[str, str] = {}
     subvolumes: tuple[str, ...] = ()
+    nodatacow: tuple[str, ...] = ()
     kernels: tuple[str, ...] = ()
     boot_files: tuple[str, ...] = ()
     command_line: str = ""

@@ -20,7 +20,7 @@ from cattrs.gen import make_dict_structure_fn
 from cattrs.strategies import configure_tagged_union
 
 from imaged.model.errors import BadInput, ImagedError
-from imaged.model.names import ImageRef
+from imaged.model.names import NO_IMAGE, ImageRef
 from imaged.model.net import AddressRange, Mac
 from imaged.model.network import Address, AnyAddress, AnyNetwork
 from imaged.model.plan import Step
@@ -155,7 +155,7 @@ def _shown(value: Any) -> str:
 
 _SPELLED: dict[Any, Any] = {  # values that are written as text
     Mac: Mac.parse,
-    ImageRef: ImageRef.parse,
+    ImageRef: lambda text: ImageRef.parse(text) if text else NO_IMAGE,
     SizeBounds: SizeBounds.parse,
     AddressRange: AddressRange.parse,
     PurePosixPath: PurePosixPath,

@@ -18,12 +18,15 @@ from imaged.model.report import (
     Report,
     Rescue,
     Rescued,
+    Told,
+    ToldAnswer,
 )
 from imaged.model.vault import KeptFiles
 
 HEADER = "Imaged-Dialect"
 _SPOKEN: tuple[type, ...] = (
     Claim, Claimed, PlanRequest, PlanAnswer, Problem, Report, MediumBoot, BootToken, Rescue, Rescued, KeptFiles,
+    Told, ToldAnswer,
 )  # fmt: skip
 
 

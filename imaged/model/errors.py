@@ -51,6 +51,10 @@ class Denied(ImagedError):
     exit_code = 6
 
 
+class Nobody(Denied):
+    """The caller has not proved who they are."""
+
+
 class CommandFailed(ImagedError):
     """A child process ended badly, could not start, or took too long."""
 

@@ -2,6 +2,8 @@
 
 from attrs import frozen
 
+_EXTENDED = ("5", "f", "85")
+
 
 @frozen
 class FoundPartition:
@@ -19,6 +21,11 @@ class FoundPartition:
     holds: str = ""
     uuid: str = ""
     label: str = ""
+
+    @property
+    def is_extended(self) -> bool:
+        """Whether it is an MBR's frame of logical partitions."""
+        return self.type.lower().removeprefix("0x").lstrip("0") in _EXTENDED
 
 
 @frozen
@@ -40,12 +47,23 @@ class FoundArray:
 
 @frozen
 class FoundVolume:
-    """A logical volume of a group; ``size`` in bytes."""
+    """A logical volume of a group; ``size`` in bytes, ``layout`` as lvs(8) has it (``linear``, ``thin,pool``)."""
 
     name: str
     size: int
     holds: str = ""
     uuid: str = ""
+    layout: str = ""
+
+    @property
+    def is_pool(self) -> bool:
+        """Whether it is a thin pool."""
+        return self.layout.split(",")[:2] == ["thin", "pool"]
+
+    @property
+    def is_thin(self) -> bool:
+        """Whether it lies in a thin pool and takes no room of its own in the group."""
+        return self.layout.startswith("thin") and not self.is_pool
 
 
 @frozen

@@ -1,10 +1,12 @@
-"""Groups of nodes: a name that overrides and scripts may be for, and which group wins over which."""
+"""Groups of nodes: what is said of their nodes, that overrides and scripts may be for them, and which group wins."""
 
 import re
+from collections.abc import Iterable
 
 from attrs import frozen
 
 from imaged.model.errors import BadInput
+from imaged.model.setup import UNSAID, Setup
 
 DEFAULT_PRIORITY = 100
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -22,12 +24,16 @@ def group_name(text: str) -> str:
 
 @frozen
 class Group:
-    """``priority`` as in SystemImager: the lowest number is applied last, so it wins; equal ones go by name."""
+    """``priority`` as in SystemImager: the lowest number is applied last, so it wins; equal ones go by name.
+
+    ``setup`` holds for its nodes where neither they nor a group that wins say something else.
+    """
 
     name: str
     priority: int = DEFAULT_PRIORITY
+    setup: Setup = UNSAID
 
 
-def in_order(groups: tuple[Group, ...]) -> tuple[str, ...]:
-    """Names in the order in which they are applied: the winner last."""
-    return tuple(group.name for group in sorted(groups, key=lambda each: (-each.priority, each.name)))
+def in_order(groups: Iterable[Group]) -> tuple[Group, ...]:
+    """In the order in which they are applied: the winner last."""
+    return tuple(sorted(groups, key=lambda each: (-each.priority, each.name)))

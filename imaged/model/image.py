@@ -26,6 +26,7 @@ class ImageFacts:
     ``links`` are files that set up the network and the kind of link that each is for (``ethernet``, ``wifi``...).
     ``device_names`` are files that name disks and filesystems, with the names (``/dev/sda1``, ``UUID=...``).
     ``opens_crypts``: at its start it opens what /etc/crypttab names; None for versions sealed before this was asked.
+    ``labelled``: its files have SELinux labels; None where its configuration asks for none.
     """
 
     arch: str
@@ -45,6 +46,7 @@ class ImageFacts:
     links: dict[str, str] = {}
     device_names: dict[str, tuple[str, ...]] = {}
     opens_crypts: bool | None = None
+    labelled: bool | None = None
 
 
 @frozen
@@ -53,7 +55,8 @@ class Version:
     ISO 8601 UTC.
 
     ``usage`` says how many of these bytes lie below a directory, for every directory of the first two levels (``/var``,
-    ``/var/lib``); nothing for versions sealed before it was counted.
+    ``/var/lib``); nothing for versions sealed before it was counted. ``sparse`` are the paths of files with holes and
+    how many bytes of each are none.
     """
 
     image: str
@@ -66,6 +69,7 @@ class Version:
     facts: ImageFacts
     recipe: str = ""
     usage: dict[str, int] = {}
+    sparse: dict[str, int] = {}
 
     @property
     def ref(self) -> str:

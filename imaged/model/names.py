@@ -1,13 +1,16 @@
 """Names that people give: nodes, images, versions, channels. Parsed once; nobody checks them again."""
 
 import re
+from typing import Final
 
 from attrs import frozen
 
 from imaged.model.errors import BadInput
 
-_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-_IMAGE = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+WORD = r"[a-z0-9][a-z0-9._-]{0,63}"
+_LABEL = re.compile(LABEL)
+_IMAGE = re.compile(WORD)
 DEFAULT_CHANNEL = "stable"
 
 
@@ -71,4 +74,10 @@ class ImageRef:
         return cls(image_name(name), channel=channel_name(tag))
 
     def __str__(self) -> str:
-        return f"{self.image}@{self.version if self.version else self.channel}"
+        return f"{self.image}@{self.version if self.version else self.channel}" if self.image else ""
+
+    def __bool__(self) -> bool:
+        return bool(self.image)
+
+
+NO_IMAGE: Final = ImageRef("", channel="")  # said nowhere: the node is left alone

@@ -64,7 +64,7 @@ class AddressRange:
         return cls(first, last)
 
     def __contains__(self, address: IPv4Address) -> bool:
-        return self.first <= address <= self.last
+        return int(self.first) <= int(address) <= int(self.last)
 
     def __str__(self) -> str:
         return f"{self.first}-{self.last}"

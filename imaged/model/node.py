@@ -3,19 +3,24 @@
 from enum import Enum
 from ipaddress import IPv4Address
 
-from attrs import frozen
+from attrs import field, frozen
 
 from imaged.model.errors import Conflict
 from imaged.model.names import ImageRef
 from imaged.model.net import Mac
+from imaged.model.setup import DEFAULTS, UNSAID, Setup
 
 
 class BootAction(Enum):
-    """What a node's next network boot does."""
+    """What a node's next network boot does. ``kernel`` and ``ipxe`` are somebody's own (``model.next_boot``)."""
 
     INSTALL = "install"
     LOCAL = "local"
     RESCUE = "rescue"
+    MEMTEST = "memtest"
+    KERNEL = "kernel"
+    IPXE = "ipxe"
+    INVENTORY = "inventory"
 
 
 class NodeState(Enum):
@@ -58,16 +63,33 @@ def next_state(state: NodeState, event: NodeEvent) -> NodeState:
 
 
 @frozen
-class Node:
-    """One machine that we provision. It is known by any of its MACs or by its SMBIOS UUID, never by address.
+class Definition:
+    """What a person said of a node. What its ``setup`` leaves empty comes from its groups, else from the defaults.
 
-    ``secure_boot`` is as the agent last found it; None: it was never there.
+    ``groups`` in any order; as the database tells it, in the order in which they are applied, the winner last.
+    """
+
+    name: str
+    macs: tuple[Mac, ...]
+    setup: Setup = UNSAID
+    uuid: str = ""
+    address: IPv4Address | None = None
+    groups: tuple[str, ...] = ()
+
+
+@frozen
+class Node:
+    """One machine that we provision, with all that holds for it, wherever that was said.
+
+    It is known by any of its MACs or by its SMBIOS UUID, never by address. An empty ``image``: nobody said one.
+    ``secure_boot`` is as the agent last found it; None: it was never there. ``groups`` in the order in which they are
+    applied, the winner last.
     """
 
     name: str
     macs: tuple[Mac, ...]
     image: ImageRef
-    layout: str = "one-disk"
+    layout: str = DEFAULTS.layout
     uuid: str = ""
     address: IPv4Address | None = None
     console: str = ""
@@ -75,3 +97,10 @@ class Node:
     state: NodeState = NodeState.DEFINED
     reason: str = ""
     secure_boot: bool | None = None
+    variables: dict[str, str] = field(factory=dict, hash=False)
+    groups: tuple[str, ...] = ()
+
+    @property
+    def left_alone(self) -> bool:
+        """Whether it boots from its own disks, perhaps because nobody said what to install."""
+        return self.action is BootAction.LOCAL or (self.action is BootAction.INSTALL and not self.image)

@@ -28,13 +28,13 @@ class Wanted:
         return layer_names(self.version.image, self.groups, self.node.name)
 
     @property
-    def values(self) -> dict[str, str | int | list[str]]:
+    def values(self) -> dict[str, str | int | list[str] | dict[str, str]]:
         """What templates may use; docs/overrides.md lists them."""
         return {
             "node": self.node.name, "image": self.version.image, "version": self.version.number,
             "groups": list(self.groups), "address": str(self.node.address or ""), "domain": self.domain,
             "server": self.server, "macs": [str(mac) for mac in self.node.macs], "console": self.node.console,
-            "layers": list(self.layers),
+            "layers": list(self.layers), "var": self.node.variables,
         }  # fmt: skip
 
 
@@ -91,9 +91,13 @@ class Merged:
     clashes: tuple[Clash, ...] = ()
 
 
-def layer_names(image: str, groups: Sequence[str], node: str) -> tuple[str, ...]:
-    """The layers of a node in the order in which they are applied, the winner last; ``groups`` in their order."""
-    return ("all", f"image/{image}", *(f"group/{group}" for group in groups), f"node/{node}")
+def layer_names(image: str, groups: Sequence[str], node: str = "") -> tuple[str, ...]:
+    """The layers of a node in the order in which they are applied, the winner last; ``groups`` in their order.
+
+    Without ``node`` those that it shares with others.
+    """
+    shared = ("all", f"image/{image}", *(f"group/{group}" for group in groups))
+    return (*shared, f"node/{node}") if node else shared
 
 
 def merge(layers: Iterable[Layer]) -> Merged:

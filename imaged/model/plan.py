@@ -11,6 +11,7 @@ from attrs import frozen
 from imaged.model.hardware import Disk
 from imaged.model.layout import Label, Role
 from imaged.model.stack import Filesystem
+from imaged.model.uefi import InstallGrub, MirrorEsp, SetBootEntries
 
 
 @frozen
@@ -53,11 +54,8 @@ class MakeTable:
 
 @frozen
 class MakeFilesystem:
-    """mkfs on a device with a chosen identity. ``uuid`` is a UUID, for vfat the volume id ``XXXX-XXXX``.
-
-    ``config`` is the image's own ``mke2fs.conf``: features follow the image, not the ramdisk. ``arguments`` are the
-    layout's, as they are typed.
-    """
+    """mkfs on a device with a chosen identity. ``uuid`` is a UUID, for vfat the volume id ``XXXX-XXXX``. ``config`` is
+    the image's own ``mke2fs.conf``: features follow it, not the ramdisk. ``arguments`` are the layout's, as typed."""
 
     device: str
     fs: Filesystem
@@ -178,14 +176,6 @@ class MakeSwapFile:
 
 
 @frozen
-class MirrorEsp:
-    """Copy what is below ``source`` (the mounted ESP) to the other EFI system partitions: ``devices``."""
-
-    source: str
-    devices: tuple[str, ...]
-
-
-@frozen
 class Mount:
     """Mount a device below the target root; ``at`` is the path on the node (``/``, ``/boot/efi``)."""
 
@@ -214,10 +204,8 @@ class SyncTree:
 
 @frozen
 class SyncOverrides:
-    """Lay the overrides rendered for this node over what is below ``at``; nothing is deleted.
-
-    ``foreign`` and ``exclude`` as in SyncTree.
-    """
+    """Lay the overrides rendered for this node over what is below ``at``; nothing is deleted. ``foreign`` and
+    ``exclude`` as in SyncTree."""
 
     at: str = "/"
     exclude: tuple[str, ...] = ()
@@ -231,6 +219,26 @@ class WriteFile:
     path: str
     content: str
     mode: str = "0644"
+    reason: str = ""
+
+
+@frozen
+class CopyFile:
+    """Copy a file of the target byte for byte: beside ``path``, onto the disk, then to its name. Nothing where the two
+    are the same."""
+
+    source: str
+    path: str
+    reason: str = ""
+
+
+@frozen
+class MoveFile:
+    """Give a file of the target another name, in the place of what has that, once the disk has all of it; nothing where
+    ``source`` is not there."""
+
+    source: str
+    path: str
     reason: str = ""
 
 
@@ -276,11 +284,8 @@ class RunInTarget:
 @frozen
 class RunScript:
     """Run a script of the site: in the ramdisk, or (``in_target``) as RunInTarget runs a program. Non-zero fails the
-    install.
-
-    ``name`` is its file's. ``content`` is the text rendered for this node, with secrets in it perhaps: it is shown to
-    nobody and kept nowhere. ``variables`` are added to the environment. ``timeout`` in seconds.
-    """
+    install. ``name`` is its file's. ``content`` is the text rendered for this node, with secrets in it perhaps: it is
+    shown to nobody and kept nowhere. ``variables`` are added to the environment. ``timeout`` in seconds."""
 
     name: str
     content: str
@@ -296,15 +301,25 @@ class RunScript:
 
 @frozen
 class CheckFile:
-    """Fail unless the path exists in the target, is not empty, and has that mode (octal text; empty: any).
-
-    It must hold ``contains`` and none of ``lacks``. ``reason`` says what would go wrong.
-    """
+    """Fail unless the path exists in the target, is not empty, and has that mode (octal text; empty: any). It must hold
+    ``contains`` and none of ``lacks``. ``reason`` says what would go wrong."""
 
     path: str
     mode: str = ""
     contains: str = ""
     lacks: tuple[str, ...] = ()
+    reason: str = ""
+
+
+@frozen
+class CheckInitrd:
+    """Fail unless an initramfs has one of each of ``modules``, by what the image's ``lister`` prints, or that kernel
+    has it built in (modules.builtin). ``reason`` says what would go wrong."""
+
+    path: str
+    kernel: str
+    lister: str
+    modules: tuple[tuple[str, ...], ...]
     reason: str = ""
 
 
@@ -315,23 +330,6 @@ class CheckDevice:
     device: str
     uuid: str
     reason: str = ""
-
-
-@frozen
-class SetBootEntries:
-    """Make the firmware know the installed loader (UEFI 2.10, 3.1): one entry for each of ``devices`` (ESPs), named
-    ``label`` and a number, for the program ``loader`` (a path on the ESP).
-
-    Entries of that label that differ, or are there twice, go; equal ones stay as they are. ``network_first``: the
-    network's entries come before ours, else ours come first. ``required``: without the entry the machine does not
-    start; otherwise what the firmware refuses is only told.
-    """
-
-    label: str
-    loader: str
-    devices: tuple[str, ...]
-    network_first: bool = True
-    required: bool = False
 
 
 @frozen
@@ -346,15 +344,13 @@ class Reboot:
 
 DiskStep = (
     WipeDisk | MakeTable | MakeFilesystem | MakeSwap | MakeArray | StartArray | MakeCrypt | OpenCrypt | MakeGroup
-    | StartGroup | MakeVolume | MakeSubvolumes | MirrorEsp | SetBootEntries
+    | StartGroup | MakeVolume | MakeSubvolumes | SetBootEntries
 )  # fmt: skip
-TreeStep = SyncTree | SyncOverrides | WriteFile | RemovePath | MakeLink | KeepSecret | RunInTarget | CheckFile
 Step = (
     WipeDisk | MakeTable | MakeFilesystem | MakeSwap | MakeArray | StartArray | MakeCrypt | OpenCrypt | MakeGroup
-    | StartGroup | MakeVolume | MakeSubvolumes | MakeSwapFile | MirrorEsp | Mount | SyncTree | SyncOverrides | WriteFile
-    | RestoreIdentity
-    | RemovePath | MakeLink | KeepSecret | RunInTarget | RunScript | CheckFile | CheckDevice | SetBootEntries | Unmount
-    | Reboot
+    | StartGroup | MakeVolume | MakeSubvolumes | MakeSwapFile | InstallGrub | MirrorEsp | Mount | SyncTree
+    | SyncOverrides | WriteFile | CopyFile | MoveFile | RestoreIdentity | RemovePath | MakeLink | KeepSecret
+    | RunInTarget | RunScript | CheckFile | CheckInitrd | CheckDevice | SetBootEntries | Unmount | Reboot
 )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from enum import Enum
 from attrs import frozen
 
 from imaged.model.hardware import Inventory
+from imaged.model.machine import Next
 from imaged.model.net import Mac
 from imaged.model.plan import InstallPlan
 from imaged.model.wishes import Wishes
@@ -38,10 +39,12 @@ class Claim:
     """The agent's first words: the one-time token of its boot script, and the secret it chose for this install.
 
     The agent makes the secret so that a repeated claim (the answer was lost) is the same claim, not a second one.
+    ``host_key`` is the ramdisk's public one for ssh, without a comment; empty: it has none.
     """
 
     token: str
     secret: str
+    host_key: str = ""
 
 
 @frozen
@@ -90,9 +93,11 @@ class Reinstall:
 
 @frozen
 class Rescue:
-    """Asks for the keys that open a machine in rescue; ``token`` of a boot script or of a medium."""
+    """Asks for the keys that open a machine in rescue; ``token`` of a boot script or of a medium. ``host_key`` as of a
+    claim."""
 
     token: str
+    host_key: str = ""
 
 
 @frozen
@@ -100,6 +105,24 @@ class Rescued:
     """The answer. ``node`` is empty where the token is a medium's for any node."""
 
     node: str
+    authorized_keys: tuple[str, ...] = ()
+
+
+@frozen
+class Told:
+    """A machine's hardware, with the token of its boot script. None: it waits, and asks what it may do now."""
+
+    token: str
+    inventory: Inventory | None = None
+
+
+@frozen
+class ToldAnswer:
+    """``node`` is empty while the machine has no name. ``token`` is for asking again."""
+
+    node: str
+    then: Next
+    token: str
     authorized_keys: tuple[str, ...] = ()
 
 

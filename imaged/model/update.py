@@ -7,9 +7,12 @@ from enum import Enum
 
 from attrs import frozen
 
-from imaged.model.plan import CheckFile, MakeLink, RemovePath, RunInTarget, WriteFile
+from imaged.model.plan import CheckFile, CopyFile, MakeLink, MoveFile, RemovePath, RunInTarget, WriteFile
+from imaged.model.uefi import InstallGrub, MirrorEsp
 
-UpdateStep = WriteFile | RemovePath | MakeLink | RunInTarget | CheckFile
+UpdateStep = (
+    WriteFile | CopyFile | MoveFile | RemovePath | MakeLink | RunInTarget | InstallGrub | MirrorEsp | CheckFile
+)  # fmt: skip
 
 
 @frozen
@@ -67,8 +70,10 @@ class UpdatePlan:
     ``serial`` names the whole of it: same serial, nothing to do. ``manifest`` is the path of the version's manifest on
     this server and ``manifest_sha256`` what it must hash to; ``entries`` and ``bytes`` are the version's.
     ``overrides`` is mtree(5) text of the files laid over the image for this node, their content by rsync's module
-    ``overrides``. ``merge`` are files of users and groups, merged by name. ``fixups`` run in order after the
-    tree is in step, then ``bootloader``, then ``scripts`` with ``variables`` in their environment.
+    ``overrides``. ``merge`` are files of users and groups, merged by name. ``loaders`` are the boot programs that the
+    image keeps on its EFI system partition: they follow the image whatever else there is protected. ``fixups`` run in
+    order after the tree is in step, then ``bootloader``, then ``scripts`` with ``variables`` in their environment.
+    ``sparse`` are files of the image with holes, and the bytes that each takes.
     """
 
     node: str
@@ -82,11 +87,13 @@ class UpdatePlan:
     overrides: str = ""
     protect: tuple[Protected, ...] = ()
     merge: tuple[str, ...] = ()
+    loaders: tuple[str, ...] = ()
     fixups: tuple[Triggered, ...] = ()
     bootloader: tuple[Triggered, ...] = ()
     kernels: tuple[UpdateKernel, ...] = ()
     scripts: tuple[Script, ...] = ()
     variables: dict[str, str] = {}
+    sparse: dict[str, int] = {}
     guard: Guard = Guard()
 
 

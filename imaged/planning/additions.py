@@ -7,6 +7,7 @@ from attrs import frozen
 
 from imaged.model.hardware import Disk
 from imaged.model.image import Version
+from imaged.model.node import Node
 from imaged.model.plan import RunScript
 from imaged.model.update import Script
 from imaged.planning.fixups.target import Target
@@ -42,21 +43,27 @@ def variables(target: Target, version: Version, disks: tuple[Disk, ...], groups:
 
     ``disks`` are those that the plan writes to.
     """
-    node = target.node
+    return {
+        **named(target.node, version, groups, target.server, target.domain),
+        "DISKS": str(len(disks)),
+        **{f"DISK{number}": disk.path for number, disk in enumerate(disks)},
+    }
+
+
+def named(node: Node, version: Version, groups: tuple[str, ...], server: str, domain: str) -> dict[str, str]:
+    """The variables of every script that is for one node, wherever it runs."""
     return {
         "IMAGED_NODE": node.name,
         "IMAGED_IMAGE": version.image,
         "IMAGED_VERSION": str(version.number),
-        "IMAGED_SERVER": target.server,
+        "IMAGED_SERVER": server,
         "HOSTNAME": node.name,
         "BASE_HOSTNAME": node.name.rstrip("0123456789"),
-        "DOMAINNAME": target.domain,
+        "DOMAINNAME": domain,
         "IPADDR": str(node.address or ""),
         "IMAGENAME": version.image,
-        "IMAGESERVER": urlsplit(target.server).hostname or "",
+        "IMAGESERVER": urlsplit(server).hostname or "",
         "GROUPNAMES": " ".join(groups),
-        "DISKS": str(len(disks)),
-        **{f"DISK{number}": disk.path for number, disk in enumerate(disks)},
     }
 
 

@@ -102,6 +102,14 @@ def unfit(facts: ImageFacts) -> tuple[str, ...]:
     return tuple(faults)
 
 
+def doubtful(facts: ImageFacts) -> tuple[str, ...]:
+    """What people should know of an image that machines can be installed from."""
+    if facts.labelled is not False:
+        return ()
+    then = "each install makes them all" if "setfiles" in facts.commands else "without setfiles no node would start"
+    return (f"SELinux is on in it and no file has a label (`ls -Z` shows those of a golden client): {then}",)
+
+
 def _rpm_database(recipe: Recipe) -> tuple[BuildStep, ...]:
     if "rpm" not in recipe.packages or not recipe.tool.rpm:
         return ()

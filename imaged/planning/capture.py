@@ -34,13 +34,20 @@ class Wishes:
 
 @frozen
 class Kept:
-    """A filesystem (or a btrfs subvolume) that is captured, at its mount point. ``used`` in bytes."""
+    """A filesystem (or a btrfs subvolume) that is captured, at its mount point. ``used`` in bytes; ``volume`` is the
+    subvolume, from the top of its filesystem."""
 
     at: str
     fstype: str
     source: str
     used: int = 0
     inodes: int = 0
+    volume: str = ""
+
+    @property
+    def is_nested(self) -> bool:
+        """A subvolume that nobody mounts: it shows in its parent."""
+        return self.source.startswith("subvolume ")
 
 
 @frozen
@@ -137,7 +144,8 @@ def _sorted_out(facts: GoldenFacts) -> tuple[list[Kept], list[LeftOut]]:
         if any(part in _SNAPSHOTS for part in at.split("/")):
             left_out.append(LeftOut(at, "btrfs", "a snapshot"))
         elif (parent.device, inner) not in mounted and not any(_beneath(at, each) for each in gone):
-            kept.append(Kept(at, "btrfs", f"subvolume {inner.lstrip('/')} of {parent.source}"))
+            inner = inner.lstrip("/")
+            kept.append(Kept(at, "btrfs", f"subvolume {inner} of {parent.source}", volume=inner))
     return sorted(kept, key=_place), left_out
 
 
@@ -148,7 +156,7 @@ def _place(each: Mounted | Kept) -> list[str]:
 
 def _kept(mount: Mounted, space: dict[str, Space]) -> Kept:
     fill = space.get(mount.at, Space(0, 0))
-    return Kept(mount.at, mount.fstype, mount.source, fill.used, fill.inodes)
+    return Kept(mount.at, mount.fstype, mount.source, fill.used, fill.inodes, mount.volume.strip("/"))
 
 
 def _why_not(mount: Mounted) -> str:

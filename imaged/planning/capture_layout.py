@@ -1,7 +1,7 @@
 """Drafts a disk layout from the disks of a golden client: generic, for disks of other sizes and other makers. Pure.
 
-Arrays, encrypted devices and volume groups are drafted by ``capture_stack``. What a layout cannot say of them, and
-subvolumes, becomes plain partitions, and a comment says so.
+Arrays, encrypted devices and volume groups are drafted by ``capture_stack``, subvolumes by ``capture_btrfs``. What a
+layout cannot say of them becomes plain partitions and directories, and a comment says so.
 """
 
 import re
@@ -15,8 +15,11 @@ from imaged.model.errors import BadInput
 from imaged.model.size import GIB, MIB, format_size
 from imaged.planning import layout
 from imaged.planning.capture import CapturePlan, Kept
+from imaged.planning.capture_btrfs import of_one, subvolumes
 from imaged.planning.capture_stack import CannotSay, Wanted, stacked
-from imaged.planning.layout_text import layout_text
+from imaged.planning.content_rules import SUBVOLUME
+from imaged.planning.imports.amounts import shown
+from imaged.planning.layout_text import item_lines, layout_text
 
 _FS = {"ext4": "ext4", "ext3": "ext4", "ext2": "ext4", "xfs": "xfs", "btrfs": "btrfs", "vfat": "vfat", "msdos": "vfat"}
 _NO_DISKS = ("zram", "ram", "loop", "nbd", "sr", "fd")
@@ -29,7 +32,8 @@ _ROOM = 115  # percent of what is used, as planning.sizes takes
 
 @frozen
 class _Part:
-    """``size`` is the golden client's own, 0 where it could not tell; ``held`` what must fit, both in bytes."""
+    """``size`` is the golden client's own, 0 where it could not tell; ``held`` what must fit, both in bytes. ``btrfs``
+    as a layout has it."""
 
     kept: Kept
     fs: str
@@ -37,6 +41,7 @@ class _Part:
     held: int
     disks: tuple[str, ...]
     block: Block | None = None
+    btrfs: Mapping[str, Any] = {}
 
 
 def draft(
@@ -61,8 +66,9 @@ def draft(
     )
     notes = list(_notes(facts, plan, disks))
     if stack := _stack_names(facts):
-        if said := _stacked(facts, parts, image):
-            return layout_text(said, [first_line, *notes, *_stack_notes(stack, facts)])
+        for thin in (True, False):
+            if said := _stacked(facts, parts, image, thin=thin):
+                return layout_text(said, [first_line, *notes, *_stack_notes(stack, facts, thin=thin)])
         notes.append(f"A layout cannot say its {', '.join(stack)}: what lay there is plain partitions here.")
     root = next(part for part in parts if part.kept.at == "/")
     first = [part for part in parts if _with_root(part, root)]
@@ -83,19 +89,21 @@ def draft(
 
 
 def _parts(facts: GoldenFacts, plan: CapturePlan, held: Mapping[str, int]) -> Iterator[_Part]:
-    """Kept filesystems, each once: subvolumes of one are directories of one partition."""
+    """Kept filesystems, each once."""
     numbers = {mount.at: mount.device for mount in facts.mounts}
     sources: dict[str, None] = {}
-    for kept in plan.kept:
-        if not _MOUNT.fullmatch(kept.at):
-            continue
-        if kept.source.startswith("subvolume ") or (kept.fstype == "btrfs" and kept.source in sources):
+    sayable = [kept for kept in plan.kept if _MOUNT.fullmatch(kept.at)]
+    for kept in sayable:
+        if kept.is_nested or (kept.fstype == "btrfs" and kept.source in sources):
             continue
         sources.setdefault(kept.source)
+        together = of_one(sayable, kept) if kept.fstype == "btrfs" else [kept]
+        content = sum(held.get(each.at, 0) for each in together) if kept.at in held else kept.used
         block = _block(facts, numbers.get(kept.at, ""), kept.source)
         size = block.size if block else facts.space[kept.at].size if kept.at in facts.space else 0
         disks = tuple(sorted(set(_below(facts, block)))) if block else ()
-        yield _Part(kept, _FS.get(kept.fstype, "ext4"), size, held.get(kept.at, kept.used), disks, block)
+        btrfs = subvolumes(facts, together) if kept.fstype == "btrfs" else {}
+        yield _Part(kept, _FS.get(kept.fstype, "ext4"), size, content, disks, block, btrfs)
 
 
 def _block(facts: GoldenFacts, number: str, source: str) -> Block | None:
@@ -128,8 +136,8 @@ def _notes(facts: GoldenFacts, plan: CapturePlan, disks: dict[str, Block]) -> It
     for kept in plan.kept:
         if not _MOUNT.fullmatch(kept.at):
             yield f"{kept.at!a} is a filesystem there; a layout cannot say that name."
-    if sum(kept.fstype == "btrfs" for kept in plan.kept) > 1:
-        yield "Its btrfs subvolumes are plain directories here."
+        if kept.volume and not SUBVOLUME.fullmatch(kept.volume):
+            yield f"{kept.volume!a} is a subvolume there; a layout cannot say that name."
 
 
 def _stack_names(facts: GoldenFacts) -> list[str]:
@@ -143,15 +151,15 @@ def _stack_names(facts: GoldenFacts) -> list[str]:
     return [name for name, there in found.items() if there]
 
 
-def _stack_notes(stack: Sequence[str], facts: GoldenFacts) -> Iterator[str]:
+def _stack_notes(stack: Sequence[str], facts: GoldenFacts, *, thin: bool) -> Iterator[str]:
     yield f"Its {', '.join(stack)} is drafted as it was there; members take what the rest of their disk leaves."
     if "LUKS" in stack:
         yield "Each node gets a key of its own, which the server keeps."
-    if any(block.alias.endswith(("-tpool", "_tdata")) for block in facts.blocks):
+    if not thin and any(block.alias.endswith(("-tpool", "_tdata")) for block in facts.blocks):
         yield "Its thin volumes are drafted as ones that have their whole size."
 
 
-def _stacked(facts: GoldenFacts, parts: Sequence[_Part], image: str) -> dict[str, Any] | None:
+def _stacked(facts: GoldenFacts, parts: Sequence[_Part], image: str, *, thin: bool) -> dict[str, Any] | None:
     """The layout with all that lies on partitions; None where one cannot say it."""
     wanted = []
     for part in parts:
@@ -159,9 +167,9 @@ def _stacked(facts: GoldenFacts, parts: Sequence[_Part], image: str) -> dict[str
             return None
         at = part.kept.at
         size = max(GIB // 2, _rounded(part.size), _least(part)) if at == "/boot" else _least(part)
-        wanted.append(Wanted(part.block, _name(at), part.fs, at, size, part.kept.source))
+        wanted.append(Wanted(part.block, _name(at), part.fs, at, size, part.kept.source, part.btrfs))
     try:
-        data = stacked(facts, wanted)
+        data = stacked(facts, wanted, thin=thin)
         layout.read(data, image)
     except (CannotSay, BadInput):
         return None
@@ -180,32 +188,33 @@ def _disk(name: str, parts: Sequence[_Part], facts: GoldenFacts, *, system: bool
     yield f'    match: {{{_MATCH}, size: ">={-(-least // GIB)}G", pick: {pick}}}'
     yield "    label: gpt"
     yield "    partitions:"
-    yield from (f"      - {{{row}}}" for row in rows)
+    for row in rows:
+        yield from item_lines(row, "      ")
 
 
-def _system_rows(parts: Sequence[_Part], facts: GoldenFacts) -> Iterator[str]:
+def _system_rows(parts: Sequence[_Part], facts: GoldenFacts) -> Iterator[dict[str, Any]]:
     """What makes it start by either firmware, and swap."""
-    yield "id: bios, role: bios_grub"
+    yield {"id": "bios", "role": "bios_grub"}
     esp = next((part for part in parts if part.kept.at in _ESPS and part.fs == "vfat"), None)
     if esp or facts.firmware == "uefi":
-        size = max(512 * MIB, _rounded(esp.size) if esp else 0)
+        size = shown(max(512 * MIB, _rounded(esp.size) if esp else 0))
         at = esp.kept.at if esp else "/boot/efi"
-        yield f"id: esp, role: esp, size: {_shown(size)}, fs: vfat, mount: {at}, options: umask=0077"
+        yield {"id": "esp", "role": "esp", "size": size, "fs": "vfat", "mount": at, "options": "umask=0077"}
     swap = sum(each.size for each in facts.swaps)
     if swap:
-        most = max(_rounded(swap), GIB)
-        yield f"id: swap, role: swap, size: {{min: 256M, max: {_shown(most)}, weight: 1, cap: ram}}, priority: 10"
+        most = {"min": "256M", "max": shown(max(_rounded(swap), GIB)), "weight": 1, "cap": "ram"}
+        yield {"id": "swap", "role": "swap", "size": most, "priority": 10}
 
 
-def _row(part: _Part, total: int) -> str:
+def _row(part: _Part, total: int) -> dict[str, Any]:
     at = part.kept.at
     role = {"/": "root", "/boot": "boot"}.get(at, "esp" if at == "/boot/efi" else "data")
-    name = _name(at)
+    weight = max(1, part.size * 1000 // total) if part.size else 1000
+    size: Any = {"min": shown(_least(part)), "weight": weight}
     if role == "boot":
-        size = _shown(max(GIB // 2, _rounded(part.size), _least(part)))
-    else:
-        size = f"{{min: {_shown(_least(part))}, weight: {max(1, part.size * 1000 // total) if part.size else 1000}}}"
-    return f"id: {name}, role: {role}, size: {size}, fs: {part.fs}, mount: {at}"
+        size = shown(max(GIB // 2, _rounded(part.size), _least(part)))
+    row = {"id": _name(at), "role": role, "size": size, "fs": part.fs, "mount": at}
+    return row | ({"btrfs": part.btrfs} if part.btrfs else {})
 
 
 def _name(at: str) -> str:
@@ -222,7 +231,3 @@ def _least(part: _Part) -> int:
 def _rounded(size: int) -> int:
     """Up to 64 MiB, so that people read round numbers."""
     return -(-size // (64 * MIB)) * 64 * MIB
-
-
-def _shown(size: int) -> str:
-    return f"{size // GIB}G" if size % GIB == 0 else f"{size // MIB}M"

@@ -77,6 +77,14 @@ volumes() {{
     btrfs subvolume list -a "$at" | sed "s/^/$id /"
   done
 }}
+nodatacow() {{
+  command -v lsattr >/dev/null || return
+  mounts | while read -r id type options at; do
+    [ "$type" = btrfs ] || continue
+    at=$(printf '%b.' "$at"); at=${{at%.}}
+    flags=$(lsattr -d "$at"); case ${{flags%% *}} in *C*) echo "$id";; esac
+  done
+}}
 blocks() {{
   for b in /sys/class/block/*; do
     [ -r "$b/size" ] || continue
@@ -108,6 +116,7 @@ section cmdline cat /proc/cmdline
 section fill fill
 section features made
 section subvolumes volumes
+section nodatacow nodatacow
 section lsblk lsblk --json -b -O
 section blocks blocks
 section blkid blkid
@@ -143,6 +152,7 @@ def parse(text: str) -> GoldenFacts:
         swaps=_swaps(sections),
         features=dict(_features(sections.get("features", ()), at)),
         subvolumes=tuple(_subvolumes(sections.get("subvolumes", ()), mounts)),
+        nodatacow=tuple(at[int(each)] for each in sections.get("nodatacow", ()) if _number(each, -1) in at),
         kernels=tuple(sections.get("kernels", ())),
         boot_files=tuple(sections.get("boot", ())),
         command_line=_word(sections, "cmdline"),

@@ -5,10 +5,10 @@ alike; what cannot be said so raises CannotSay.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from imaged.model.capture import Block, GoldenFacts
 from imaged.model.size import GIB, MIB
@@ -18,6 +18,7 @@ from imaged.planning.imports.amounts import shown
 _ESPS = ("/boot/efi", "/efi")
 _LEVEL = re.compile(r"raid([0-9]{1,2})")
 _BUSES = ["nvme", "virtio", "sata", "sas", "mmc", "other"]
+_POOL = "-tpool"  # lvm's own layer over a pool's parts, which the pool's volumes lie on
 _ALIKE = 95  # percent of the largest that the smallest of several like disks has, as layouts take it
 
 
@@ -27,7 +28,7 @@ class CannotSay(Exception):
 
 @frozen
 class Wanted:
-    """A filesystem that was captured. ``least`` bytes must fit; ``source`` as mountinfo has it."""
+    """A filesystem that was captured. ``least`` bytes must fit; ``source`` is mountinfo's, ``btrfs`` a layout's."""
 
     block: Block
     name: str
@@ -35,6 +36,7 @@ class Wanted:
     at: str
     least: int
     source: str
+    btrfs: Mapping[str, Any] = {}
 
 
 @frozen
@@ -52,21 +54,23 @@ class _Entry:
 
 @frozen
 class _Draft:
-    """What is there so far. ``made`` are references by kernel names."""
+    """What is there so far. ``made`` are references by kernel names. ``thin``: pools are drafted as pools."""
 
     facts: GoldenFacts
     entries: tuple[_Entry, ...]
+    thin: bool = True
     raid: list[dict[str, Any]] = field(factory=list)
     luks: list[dict[str, Any]] = field(factory=list)
     lvm: list[dict[str, Any]] = field(factory=list)
     made: dict[str, str] = field(factory=dict)
 
 
-def stacked(facts: GoldenFacts, wanted: Sequence[Wanted]) -> dict[str, Any]:
-    """The data of a layout with all of ``wanted`` and the client's swap. Raises CannotSay."""
+def stacked(facts: GoldenFacts, wanted: Sequence[Wanted], *, thin: bool = True) -> dict[str, Any]:
+    """The data of a layout with all of ``wanted`` and the client's swap. Without ``thin``, volumes of pools have their
+    whole size. Raises CannotSay."""
     swaps = [block for swap in facts.swaps if not swap.is_file and (block := _swap_block(facts, swap.path))]
     entries = _entries(facts, wanted, swaps)
-    draft = _Draft(facts, entries)
+    draft = _Draft(facts, entries, thin)
     esp = next((each for each in wanted if each.at in _ESPS and each.fs == "vfat"), None)
     data: dict[str, Any] = {"version": 1, "disks": [], "raid": draft.raid, "luks": draft.luks, "lvm": draft.lvm}
     _for_firmware(draft, esp, data)
@@ -75,6 +79,8 @@ def stacked(facts: GoldenFacts, wanted: Sequence[Wanted]) -> dict[str, Any]:
     for each in wanted:
         if each is not esp:
             _put(draft, each)
+    for pool in (each for group in draft.lvm for each in group.get("thin", ())):
+        pool["size"]["min"] = shown(pool["size"]["min"])
     for number, entry in enumerate(entries):
         data["disks"].append(_entry(draft, entry, wanted, system=number == 0))
     return {key: value for key, value in data.items() if value != []} | {"boot": {"firmware": "auto"}}
@@ -139,11 +145,14 @@ def _for_firmware(draft: _Draft, esp: Wanted | None, data: dict[str, Any]) -> No
 
 def _put(draft: _Draft, wanted: Wanted) -> None:
     content: dict[str, Any] = {"fs": wanted.fs, "mount": wanted.at}
+    if wanted.btrfs:
+        content["btrfs"] = wanted.btrfs
     block = wanted.block
     if block.kind == "lvm":
+        group = _group(draft, block, wanted.source)
         _, volume = _volume_name(block, wanted.source)
-        size = {"min": shown(wanted.least), "weight": _weight(block, _parents(draft.facts, block))}
-        _volumes(draft, block, wanted.source).append({"id": volume, "size": size} | content)
+        size: Any = {"min": shown(wanted.least), "weight": _weight(block, _parents(draft.facts, block))}
+        group["lvs"].append({"id": volume, "size": size} | _in_pool(draft, group, block, wanted.least) | content)
         return
     if block.kind in ("part", "disk"):
         entry = _entry_of(draft, block)
@@ -161,8 +170,10 @@ def _put_swap(draft: _Draft, block: Block) -> None:
     most = shown(max(GIB, -(-block.size // (64 * MIB)) * 64 * MIB))
     size = {"min": "256M", "max": most, "weight": 1, "cap": "ram"}
     if block.kind == "lvm":
+        group = _group(draft, block, "")
         _, volume = _volume_name(block, "")
-        _volumes(draft, block, "").append({"id": volume, "size": size, "swap": True, "priority": 10})
+        within = _in_pool(draft, group, block, 256 * MIB)
+        group["lvs"].append({"id": volume, "size": size, "swap": True, "priority": 10} | within)
         return
     entry = _entry_of(draft, block)
     if not any(part["role"] == "swap" for part in entry.partitions):  # encrypted, or on an array: plain, on each disk
@@ -216,16 +227,32 @@ def _member(draft: _Draft, block: Block, name: str) -> str:
     return _device(draft, block, name, {})
 
 
-def _volumes(draft: _Draft, block: Block, source: str) -> list[dict[str, Any]]:
-    """Those of its group, which is made where it is not there yet."""
+def _group(draft: _Draft, block: Block, source: str) -> dict[str, Any]:
+    """That of a volume, which is made where it is not there yet."""
     vg, _ = _volume_name(block, source)
     group = next((each for each in draft.lvm if each["vg"] == vg), None)
     if group is None:
         members = _members(draft, list(_parents(draft.facts, block)), "pv", _plain(vg), None, each_on_one=False)
         group = {"vg": vg, "devices": members, "lvs": []}
         draft.lvm.append(group)
-    lvs: list[dict[str, Any]] = group["lvs"]
-    return lvs
+    return group
+
+
+def _in_pool(draft: _Draft, group: dict[str, Any], block: Block, least: int) -> dict[str, Any]:
+    """What says that a volume lies in a thin pool, which is made where it is not there yet and grows by what each of
+    its volumes holds; the volume's own size is virtual. Nothing for other volumes."""
+    parents = (each for each in draft.facts.blocks if each.name in block.parents)
+    pool = next((each for each in parents if each.alias.endswith(_POOL)), None) if draft.thin else None
+    if pool is None:
+        return {}
+    _, name = _volume_name(evolve(pool, alias=pool.alias.removesuffix(_POOL)), "")
+    pools: list[dict[str, Any]] = group.setdefault("thin", [])
+    made = next((each for each in pools if each["id"] == name), None)
+    if made is None:
+        made = {"id": name, "size": {"min": 0, "weight": _weight(pool, _parents(draft.facts, pool))}}
+        pools.append(made)
+    made["size"]["min"] += least
+    return {"size": shown(max(block.size, least)), "pool": name}
 
 
 def _volume_name(block: Block, source: str) -> tuple[str, str]:

@@ -4,12 +4,14 @@ OSCAR's way of naming a rack: power the machines on one after the other, from th
 """
 
 from collections.abc import Collection, Sequence
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address
 
 from attrs import frozen
 
 from imaged.model.errors import BadInput
 from imaged.model.machine import Machine
+from imaged.model.settings import Settings
+from imaged.planning.defining import refuse_address
 
 # What boards say that nobody gave a UUID: all zeros, all ones, and a sample value of AMI's firmware.
 _NO_UUID = frozenset({
@@ -31,8 +33,8 @@ def slots(
 ) -> tuple[Slot, ...]:
     """The places that are to be filled. Those that are taken or reserved are passed over and keep their address.
 
-    ``first`` is the first name's address; the others count up. Raises BadInput where there are none, or the addresses
-    run into the end of the network.
+    ``first`` is the first name's address; the others count up. Raises BadInput where the addresses run into the end of
+    all that there are.
     """
     found = []
     for number, name in enumerate(names):
@@ -42,21 +44,16 @@ def slots(
             found.append(Slot(name, first + number if first else None))
         except ValueError:
             raise BadInput(f"there is no address for {name}: {first} and {number} more") from None
-    if not found:
-        raise BadInput("every one of these names is taken or reserved", where="--names")
     return tuple(found)
 
 
-def check_addresses(wanted: Sequence[Slot], networks: Sequence[IPv4Network], used: Collection[IPv4Address]) -> None:
-    """Raises BadInput for the first address that is in no network of ours, is its end, or belongs to a node."""
+def check_addresses(wanted: Sequence[Slot], settings: Settings, used: Collection[IPv4Address]) -> None:
+    """Raises BadInput for the first address that no node may have, or that a node has."""
     for slot in wanted:
-        if slot.address is None:
-            continue
-        home = next((each for each in networks if slot.address in each), None)
-        if networks and (home is None or slot.address in (home.network_address, home.broadcast_address)):
-            raise BadInput(f"{slot.address} is no address of our subnets", where=slot.name)
-        if slot.address in used:
-            raise BadInput(f"{slot.address} belongs to another node", where=slot.name)
+        if slot.address:
+            refuse_address(slot.address, settings, slot.name)
+            if slot.address in used:
+                raise BadInput(f"{slot.address} belongs to another node", where=slot.name)
 
 
 def assign(free: Sequence[Slot], machines: Sequence[Machine], *, since: float) -> tuple[tuple[Slot, Machine], ...]:

@@ -9,7 +9,7 @@ from imaged.planning.layout_draft import Holder, repeated
 from imaged.planning.layout_rules import BARE
 
 _MOUNT = re.compile(r"/|(/[A-Za-z0-9._+@:-]+)+")
-_SUBVOLUME = re.compile(r"[A-Za-z0-9._+@:-]+(/[A-Za-z0-9._+@:-]+)*")
+SUBVOLUME = re.compile(r"[A-Za-z0-9._+@:-]+(/[A-Za-z0-9._+@:-]+)*")
 _OPTIONS = re.compile(r"[!-~]*")
 _KERNELS_OWN = ("/proc", "/sys", "/dev", "/run")
 _LABEL_BYTES = {
@@ -102,7 +102,7 @@ def _btrfs_faults(holder: Holder) -> Iterator[str]:
         yield f"{at}.default: {btrfs.default!r} is none of the subvolumes"
     yield from repeated((f"{path}.path", each.path) for path, each in subvolumes)
     for path, each in subvolumes:
-        if not _SUBVOLUME.fullmatch(each.path) or any(part in (".", "..") for part in each.path.split("/")):
+        if not SUBVOLUME.fullmatch(each.path) or any(part in (".", "..") for part in each.path.split("/")):
             yield f"{path}.path: {each.path!r} must be a plain path from the top, without '/' before it"
         if each.mount:
             yield from (f"{path}.mount: {fault}" for fault in path_faults(each.mount))

@@ -1,11 +1,13 @@
 """What to answer to a DHCP request, in authoritative and in proxy mode (RFC 2131, section 4.3; PXE 2.1)."""
 
+from functools import lru_cache
 from ipaddress import IPv4Address
 
 from attrs import frozen
 
-from imaged.model.boot import BootOffer, Chain, LocalBoot
+from imaged.model.boot import BootClient, BootOffer, Chain, LocalBoot
 from imaged.model.lease import Lease
+from imaged.model.machine import Machine
 from imaged.model.net import Mac
 from imaged.model.settings import DhcpMode, Settings, Subnet
 from imaged.planning import boot, dhcp_reply
@@ -42,14 +44,33 @@ def decide(request: Request, book: LeaseBook, settings: Settings) -> Decision:
         return Decision(f"went through {packet.hops} relays")
     if len(packet.raw(opt.RELAY_INFORMATION.code) or b"") > _MAX_RELAY_INFORMATION:
         return Decision("relay information is too long")
-    chain = chain_of(request, settings)
+    subnets = link_subnets(request, settings.dhcp.subnets)
+    # Beside another server we know no subnets: then by what is known of the machine.
+    chain = subnets[0].chain if subnets else Chain.AUTO
     client = request.client
     next_boot = boot.decide(client, request.node, settings, chain, request.loaders) if client else None
     if settings.dhcp.mode is DhcpMode.PROXY:
         return _as_proxy(kind, request, settings, next_boot)
     if settings.dhcp.mode is not DhcpMode.AUTHORITATIVE or request.arrival.on_proxy_port:
         return Decision("not served")
-    return _Exchange(request, book, settings, mac, next_boot).decide(kind)
+    if not subnets:
+        return Decision("no subnet of ours")
+    return _Exchange(request, book, settings, mac, next_boot, subnets).decide(kind)
+
+
+def sighting(client: BootClient, request: Request, answer: Answer | None) -> Machine:
+    """What is recorded of a machine that network-boots."""
+    packet = request.packet
+    address = answer.reply.yiaddr if answer and answer.reply.yiaddr != NO_ADDRESS else packet.ciaddr
+    return Machine(
+        mac=client.mac,
+        uuid=client.uuid,
+        arch=client.arch.value,
+        vendor_class=(packet.get(opt.VENDOR_CLASS) or "")[:255],
+        relay=str(packet.giaddr) if request.relayed else "",
+        address=str(address) if address != NO_ADDRESS else "",
+        last_seen=request.now,
+    )
 
 
 def link_subnets(request: Request, subnets: tuple[Subnet, ...]) -> tuple[Subnet, ...]:
@@ -58,17 +79,17 @@ def link_subnets(request: Request, subnets: tuple[Subnet, ...]) -> tuple[Subnet,
     if request.relayed:
         selected = request.relay.get(opt.RELAY_LINK_SELECTION, b"")  # RFC 3527: the relay answers on another link
         link = IPv4Address(selected) if len(selected) == 4 else packet.giaddr
-        return tuple(subnet for subnet in subnets if link in subnet.network)
+        return _with((link,), subnets)
     if packet.ciaddr != NO_ADDRESS:
         # It uses an address; when that came through a router, ours on the arriving interface say nothing about it.
-        return tuple(subnet for subnet in subnets if packet.ciaddr in subnet.network)
-    ours = [interface.ip for interface in request.arrival.addresses]
-    return tuple(subnet for subnet in subnets if any(address in subnet.network for address in ours))
+        return _with((packet.ciaddr,), subnets)
+    return _with(request.arrival.ours, subnets)
 
 
-def chain_of(request: Request, settings: Settings) -> Chain:
-    """The boot loaders of the client's subnet. Beside another server we know no subnets: by what is known of it."""
-    return next((subnet.chain for subnet in link_subnets(request, settings.dhcp.subnets)), Chain.AUTO)
+@lru_cache(maxsize=4096)
+def _with(addresses: tuple[IPv4Address, ...], subnets: tuple[Subnet, ...]) -> tuple[Subnet, ...]:
+    """Those that have one of these addresses."""
+    return tuple(subnet for subnet in subnets if any(address in subnet.network for address in addresses))
 
 
 def _as_proxy(
@@ -95,17 +116,21 @@ class _Exchange:
     settings: Settings
     mac: Mac
     boot: BootOffer | LocalBoot | None
+    subnets: tuple[Subnet, ...]
 
     def decide(self, kind: MessageType) -> Decision:
-        if not self._subnets():
-            return Decision("no subnet of ours")
-        return {
-            MessageType.DISCOVER: self._discover,
-            MessageType.REQUEST: self._request,
-            MessageType.DECLINE: self._decline,
-            MessageType.RELEASE: self._release,
-            MessageType.INFORM: self._inform,
-        }.get(kind, lambda: Decision(f"{kind.name} is not for a server"))()
+        match kind:
+            case MessageType.DISCOVER:
+                return self._discover()
+            case MessageType.REQUEST:
+                return self._request()
+            case MessageType.DECLINE:
+                return self._decline()
+            case MessageType.RELEASE:
+                return self._release()
+            case MessageType.INFORM:
+                return self._inform()
+        return Decision(f"{kind.name} is not for a server")
 
     def _discover(self) -> Decision:
         who, wanted = self._applicant(), self.request.packet.get(opt.REQUESTED_ADDRESS)
@@ -127,7 +152,7 @@ class _Exchange:
         """The four states of RFC 2131, section 4.3.2, by what the packet has."""
         packet = self.request.packet
         server, wanted = packet.get(opt.SERVER_ID), packet.get(opt.REQUESTED_ADDRESS)
-        if server is not None and server not in dhcp_reply.server_ids(self.request, self.settings):
+        if server is not None and not dhcp_reply.is_us(server, self.request, self.settings):
             self.book.withdraw(self.mac, self.request.now)
             return Decision(f"took the offer of {server}")
         if packet.ciaddr != NO_ADDRESS:  # RENEWING by unicast, REBINDING by broadcast
@@ -176,25 +201,24 @@ class _Exchange:
         packet = self.request.packet
         if packet.ciaddr == NO_ADDRESS:
             return Decision("INFORM without an address")
-        answer = dhcp_reply.inform(self.request, self.settings, self._subnets()[0], self.boot)
+        answer = dhcp_reply.inform(self.request, self.settings, self.subnets[0], self.boot)
         return Decision(f"informed {packet.ciaddr}", answer)
 
-    def _subnets(self) -> tuple[Subnet, ...]:
-        return link_subnets(self.request, self.settings.dhcp.subnets)
-
     def _applicant(self) -> Applicant:
-        ours = {self.settings.address, *(interface.ip for interface in self.request.arrival.addresses)}
         reserved = self.request.node.address if self.request.node else None
-        return Applicant(
-            self.mac,
-            self._subnets(),
-            is_reserved=lambda address: address in ours or self.request.is_reserved(address),
-            reserved=None if reserved in ours else reserved,
-        )
+        if reserved is not None and self._is_ours(reserved):
+            reserved = None
+        return Applicant(self.mac, self.subnets, is_reserved=self._is_taken, reserved=reserved)
+
+    def _is_ours(self, address: IPv4Address) -> bool:
+        return address == self.settings.address or address in self.request.arrival.ours
+
+    def _is_taken(self, address: IPv4Address) -> bool:
+        return self._is_ours(address) or self.request.is_reserved(address)
 
     def _meant_for_us(self) -> bool:
         server = self.request.packet.get(opt.SERVER_ID)
-        return server is None or server in dhcp_reply.server_ids(self.request, self.settings)
+        return server is None or dhcp_reply.is_us(server, self.request, self.settings)
 
     def _program(self) -> str:
         if isinstance(self.boot, BootOffer):

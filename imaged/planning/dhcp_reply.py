@@ -1,9 +1,10 @@
 """How an answer to a DHCP request is put together, and where it is sent (RFC 2131, tables 3 and 4, section 4.1)."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Interface
 
-from attrs import frozen
+from attrs import Factory, field, frozen
 
 from imaged.model.boot import BootClient, BootOffer, LocalBoot, Stage
 from imaged.model.node import Node
@@ -21,7 +22,8 @@ _USE_BOOT_FILE = b"\x08"  # PXE discovery control, bit 3: no menu, no search for
 
 @frozen
 class Arrival:
-    """Where a packet came in: interface, our addresses on it, the sender's (address, port).
+    """Where a packet came in: interface, our addresses on it (``ours`` without their networks), the sender's address
+    and port.
 
     ``on_proxy_port``: on 4011, where PXE clients ask the boot server that a proxy named.
     """
@@ -30,13 +32,17 @@ class Arrival:
     addresses: tuple[IPv4Interface, ...]
     source: tuple[IPv4Address, int]
     on_proxy_port: bool = False
+    ours: tuple[IPv4Address, ...] = field(
+        init=False, default=Factory(lambda self: tuple(each.ip for each in self.addresses), takes_self=True)
+    )
 
 
 @frozen
 class Request:
     """One packet and all that bears on its answer. ``now`` in seconds since the epoch.
 
-    ``loaders`` are the boot loaders that are there to be served.
+    ``loaders`` are the boot loaders that are there to be served. ``relayed``: a relay agent brought it from another
+    link; ``relay`` are the sub-options of option 82, if any agent added some.
     """
 
     packet: Packet
@@ -46,16 +52,10 @@ class Request:
     now: float
     is_reserved: Callable[[IPv4Address], bool]
     loaders: frozenset[str] = frozenset()
-
-    @property
-    def relay(self) -> dict[int, bytes]:
-        """The sub-options of option 82; empty when no relay agent added any."""
-        return self.packet.get(opt.RELAY_INFORMATION) or {}
-
-    @property
-    def relayed(self) -> bool:
-        """A relay agent brought it from another link."""
-        return self.packet.giaddr != NO_ADDRESS
+    relayed: bool = field(init=False, default=Factory(lambda self: self.packet.giaddr != NO_ADDRESS, takes_self=True))
+    relay: dict[int, bytes] = field(
+        init=False, default=Factory(lambda self: self.packet.get(opt.RELAY_INFORMATION) or {}, takes_self=True)
+    )
 
 
 @frozen
@@ -105,20 +105,23 @@ class Answer:
     limit: int
 
 
-def server_ids(request: Request, settings: Settings) -> tuple[IPv4Address, ...]:
-    """Every address by which a client on this link may call us; the first is for clients that come by a relay."""
-    override = request.relay.get(opt.RELAY_SERVER_ID_OVERRIDE, b"")
-    overriding = (IPv4Address(override),) if len(override) == 4 and request.relayed else ()  # RFC 5107
-    return (*overriding, settings.address, *(interface.ip for interface in request.arrival.addresses))
+def is_us(server: IPv4Address, request: Request, settings: Settings) -> bool:
+    """Whether a client on this link may call us so."""
+    return server == settings.address or server in request.arrival.ours or server == _overriding(request)
 
 
 def server_id(request: Request, settings: Settings) -> IPv4Address:
     """What we call ourselves to this client: an address that it reaches without a router where there is one."""
-    if not request.relayed:
-        ours = [interface.ip for interface in request.arrival.addresses]
-        if settings.address not in ours and ours:
-            return ours[0]
-    return server_ids(request, settings)[0]
+    if request.relayed:
+        return _overriding(request) or settings.address
+    ours = request.arrival.ours
+    return ours[0] if ours and settings.address not in ours else settings.address
+
+
+def _overriding(request: Request) -> IPv4Address | None:
+    """What the relay agent wants us to be called (RFC 5107)."""
+    override = request.relay.get(opt.RELAY_SERVER_ID_OVERRIDE, b"") if request.relayed else b""
+    return IPv4Address(override) if len(override) == 4 else None
 
 
 def grant(
@@ -126,12 +129,12 @@ def grant(
     boot: BootOffer | LocalBoot | None,
 ) -> Answer:  # fmt: skip
     """OFFER or ACK of ``address``, with everything the machine needs on this subnet."""
-    timing = (
-        opt.LEASE_TIME.of(subnet.lease),
-        opt.RENEWAL_TIME.of(subnet.lease // 2),
-        opt.REBINDING_TIME.of(subnet.lease * 7 // 8),
-    )
-    return _answer(kind, request, settings, timing, subnet, boot, yiaddr=address)
+    return _answer(kind, request, settings, _times(subnet.lease), subnet, boot, yiaddr=address)
+
+
+@lru_cache
+def _times(lease: int) -> Options:
+    return opt.LEASE_TIME.of(lease), opt.RENEWAL_TIME.of(lease // 2), opt.REBINDING_TIME.of(lease * 7 // 8)
 
 
 def inform(request: Request, settings: Settings, subnet: Subnet, boot: BootOffer | LocalBoot | None) -> Answer:
@@ -162,12 +165,13 @@ def _answer(
 ) -> Answer:  # fmt: skip
     packet = request.packet
     program = boot.program.encode("ascii") if isinstance(boot, BootOffer) else b""
+    asked = packet.raw(opt.PARAMETERS.code) or b""
     options = (
         opt.MESSAGE_TYPE.of(kind),
         opt.SERVER_ID.of(server_id(request, settings)),
         *timing,
         *_boot_options(request, settings, program, proxy=proxy),
-        *(_network_options(request, subnet) if subnet else ()),
+        *(_network_options(subnet, request.node.name if request.node else "", asked) if subnet else ()),
         *_echoes(packet),
     )
     reply = _reply(
@@ -225,19 +229,19 @@ def _boot_options(request: Request, settings: Settings, program: bytes, *, proxy
     return tuple(options)
 
 
-def _network_options(request: Request, subnet: Subnet) -> Options:
+@lru_cache(maxsize=16_384)  # the nodes of a site; machines of one kind ask for the same
+def _network_options(subnet: Subnet, name: str, asked: bytes) -> Options:
     """What the client asked for (option 55) of what we know; all of it when it asked for nothing in particular."""
     network = subnet.network
     known = [
         opt.SUBNET_MASK.of(network.netmask),  # before the routers (RFC 2132, section 3.3)
         *([opt.ROUTERS.of((subnet.router,))] if subnet.router else []),
         *([opt.DNS_SERVERS.of(subnet.dns)] if subnet.dns else []),
-        *([opt.HOST_NAME.of(request.node.name)] if request.node else []),
+        *([opt.HOST_NAME.of(name)] if name else []),
         *([opt.DOMAIN_NAME.of(subnet.domain)] if subnet.domain else []),
         opt.BROADCAST_ADDRESS.of(network.broadcast_address),
         *([opt.NTP_SERVERS.of(subnet.ntp)] if subnet.ntp else []),
     ]
-    asked = request.packet.raw(opt.PARAMETERS.code)
     return tuple(pair for pair in known if not asked or pair[0] in asked)
 
 

@@ -7,7 +7,7 @@ does not name ends the plan, unless the layout says ``wipe_unknown: true``.
 from collections.abc import Iterable, Iterator, Sequence
 
 from imaged.model.errors import CannotPlan
-from imaged.model.found import FoundArray, FoundGroup, FoundPartition
+from imaged.model.found import FoundArray, FoundGroup, FoundPartition, FoundVolume
 from imaged.model.hardware import Disk, Inventory, partition_path
 from imaged.model.layout import DiskSpec, Layout, Partition, Wipe
 from imaged.model.stack import Array, Content, Preserve, VolumeGroup
@@ -71,7 +71,11 @@ def kept_group(wanted: VolumeGroup, inventory: Inventory) -> FoundGroup | None:
             what = f"the layout preserves it, and {wanted.vg} has none such"
             raise CannotPlan(what, where=f"volume {volume.id}")
         if volume.id in there:
+            _refuse_unseen(there[volume.id], wanted.vg)
             _refuse_other_content(volume, there[volume.id].holds, f"/dev/{wanted.vg}/{volume.id}")
+    for pool in wanted.thin:
+        if pool.id in there and not there[pool.id].is_pool:
+            raise CannotPlan("the layout has a thin pool there, and it is none", where=f"/dev/{wanted.vg}/{pool.id}")
     return found
 
 
@@ -141,6 +145,14 @@ def paths_gone(lost: Lost) -> set[str]:
 
 def _is(wanted: Partition, found: FoundPartition) -> bool:
     return found.number == wanted.number if wanted.number else found.name == wanted.id
+
+
+def _refuse_unseen(volume: FoundVolume, group: str) -> None:
+    """Of such a volume nobody can say what it is before all is wiped: to look means to run its pool, which writes."""
+    if volume.is_thin or volume.layout.startswith("cache"):
+        kind = "thin" if volume.is_thin else "cached"
+        hint = "Preserve the group and leave the volume out of the layout: it stays. An override of yours can mount it."
+        raise CannotPlan(f"a {kind} volume cannot be preserved by name", where=f"/dev/{group}/{volume.name}", hint=hint)
 
 
 def _refuse_other_content(wanted: Content, holds: str, where: str) -> None:

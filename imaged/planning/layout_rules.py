@@ -73,8 +73,11 @@ def _count_faults(at: str, spec: DiskSpec) -> Iterator[str]:
 
 def _table_faults(at: str, label: Label, partitions: Sequence[tuple[str, Partition]]) -> Iterator[str]:
     made = [each for _, each in partitions if not each.when]
-    if len(made) > _MOST[label]:
-        yield f"{at}.partitions: {len(made)} are too many, {label.value} holds {_MOST[label]}"
+    # Beside logical partitions that stay others can be made; which numbers are left, the disk tells.
+    beside = label is Label.MSDOS and any(each.number > _MOST[label] for each in made)
+    most = _LAST_LOGICAL if beside else _MOST[label]
+    if len(made) > most:
+        yield f"{at}.partitions: {len(made)} are too many, {label.value} holds {most}"
     for path, partition in partitions:
         yield from _entry_faults(path, label, partition)
     numbered = ((f"{path}.number", str(each.number)) for path, each in partitions if each.number and not each.when)

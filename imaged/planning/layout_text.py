@@ -6,6 +6,7 @@ reads it back as the same data.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain, repeat
 from typing import Any
 
 _PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9_./@+=-]*|[0-9]+(?:\.[0-9]+)?[KMGT]B?")
@@ -19,29 +20,38 @@ def layout_text(data: Mapping[str, Any], comments: Iterable[str] = ()) -> str:
         if isinstance(value, list) and value:
             lines.append(f"{key}:")
             for item in value:
-                lines += _item(item, "  ")
+                lines += item_lines(item, "  ")
         else:
             lines.append(f"{key}: {flow(value)}")
     return "\n".join(lines) + "\n"
 
 
-def _item(item: Any, indent: str) -> Iterator[str]:
+def item_lines(item: Any, indent: str) -> Iterator[str]:
     """An entry of a list: on one line, but what has a list of mappings itself on several."""
-    if not isinstance(item, Mapping) or not any(_nested(value) for value in item.values()):
+    if not isinstance(item, Mapping) or not any(map(_nested, item.values())):
         yield f"{indent}- {flow(item)}"
         return
-    mark = "- "
-    for key, value in item.items():
-        if _nested(value):
-            yield f"{indent}{mark}{key}:"
-            for each in value:
-                yield from _item(each, indent + "    ")
+    for line, mark in zip(_block(item, ""), chain(("- ",), repeat("  ")), strict=False):
+        yield f"{indent}{mark}{line}"
+
+
+def _block(data: Mapping[str, Any], indent: str) -> Iterator[str]:
+    for key, value in data.items():
+        if not _nested(value):
+            yield f"{indent}{key}: {flow(value)}"
+            continue
+        yield f"{indent}{key}:"
+        if isinstance(value, Mapping):
+            yield from _block(value, indent + "  ")
         else:
-            yield f"{indent}{mark}{key}: {flow(value)}"
-        mark = "  "
+            for each in value:
+                yield from item_lines(each, indent + "  ")
 
 
 def _nested(value: Any) -> bool:
+    """A list of mappings, or a mapping with such a list."""
+    if isinstance(value, Mapping):
+        return any(map(_nested, value.values()))
     return isinstance(value, list) and any(isinstance(each, Mapping) for each in value)
 
 

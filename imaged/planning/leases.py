@@ -5,6 +5,7 @@ different ones, or none, within a single boot. An object with state, yet pure: n
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import lru_cache
 from ipaddress import IPv4Address
 from zlib import crc32
 
@@ -31,7 +32,10 @@ class Applicant:
 
     def subnet_of(self, address: IPv4Address) -> Subnet | None:
         """The subnet of its link that has ``address``."""
-        return next((subnet for subnet in self.subnets if address in subnet.network), None)
+        for subnet in self.subnets:
+            if address in subnet.network:
+                return subnet
+        return None
 
 
 class LeaseBook:
@@ -56,6 +60,17 @@ class LeaseBook:
         """The lease of ``address`` if ``mac`` holds it or was the last to hold it."""
         lease = self._by_address.get(address)
         return lease if lease and lease.mac == mac and lease.state is not LeaseState.DECLINED else None
+
+    def held_by_another(self, address: IPv4Address, macs: Collection[Mac], now: float) -> Lease | None:
+        """The lease of ``address`` that is bound to none of these machines."""
+        lease = self._by_address.get(address)
+        if lease is None or lease.state is not LeaseState.BOUND or lease.expires <= now or lease.mac in macs:
+            return None
+        return lease
+
+    def forget(self, lease: Lease, now: float) -> None:
+        """Somebody has ended it in the database."""
+        self._put(evolve(lease, state=LeaseState.RELEASED, expires=now))
 
     def may_have(self, who: Applicant, address: IPv4Address, now: float) -> bool:
         """Whether ``address`` can be given to this machine now: reserved for it, or free in a pool of its link."""
@@ -122,9 +137,9 @@ class LeaseBook:
 
     def _choose(self, who: Applicant, now: float, wanted: IPv4Address | None) -> IPv4Address | None:
         # A reserved address that another machine still uses is not taken from it: meanwhile this one gets a pool's.
-        known = sorted(
-            self._by_mac.get(who.mac, ()), key=lambda address: self._by_address[address].expires, reverse=True
-        )
+        known: Collection[IPv4Address] = self._by_mac.get(who.mac, ())
+        if len(known) > 1:
+            known = sorted(known, key=lambda address: self._by_address[address].expires, reverse=True)
         for address in (who.reserved, *known, wanted):
             if address is not None and self.may_have(who, address, now):
                 return address
@@ -174,6 +189,7 @@ class LeaseBook:
         return lease
 
 
+@lru_cache(maxsize=65_536)
 def _pooled(subnet: Subnet, address: IPv4Address) -> bool:
     """In the pool, and an address that a host can have."""
     if subnet.pool is None or address not in subnet.pool:

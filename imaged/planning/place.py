@@ -10,6 +10,7 @@ from imaged.model.layout import DiskSpec, Label, Partition, Role
 from imaged.model.plan import PlannedPartition
 from imaged.model.size import MIB, format_size
 from imaged.model.stack import Cap, Filesystem
+from imaged.planning.gaps import Gap, gaps
 from imaged.planning.sizes import Demand, Rules, allocate
 
 _NOTHING: Mapping[str, int] = MappingProxyType({})
@@ -28,24 +29,26 @@ def place(
     ``needs`` maps mount points to the bytes of the image that land on the filesystem there; ``memory`` is the node's,
     ``grain`` the alignment (raised to the disk's physical sector). Partitions that priority left out are missing.
     ``floors`` are the bytes that what stands on a partition needs, by its id. ``kept`` stay where they are, and the
-    rest goes into the largest gap between them; ``named`` are the numbers of those that the layout speaks of, by id.
+    rest goes into one gap between them; ``named`` are the numbers of those that the layout speaks of, by id.
     Raises CannotPlan before anything is written when the disk is too small (naming the missing bytes) or cannot
     carry such a table.
     """
     where = str(disk)
     _refuse_sectors(disk, where)
     grain = _aligned_up(grain, max(disk.physical_sector, disk.logical_sector))
-    start, end = _gap(_aligned_up(_FIRST, grain), _end(spec.label, disk, where) // grain * grain, kept, grain)
+    room = (_aligned_up(_FIRST, grain), _end(spec.label, disk, where) // grain * grain)
     wanted = tuple(partition for partition in spec.partitions if partition.id not in named)
     demands = tuple(_demand(each, disk, needs, memory, floors.get(each.id, 0)) for each in wanted)
     for demand in demands:
         if demand.max is not None and demand.min > demand.max:
             raise CannotPlan(_too_narrow(demand), where=where, hint=demand.why)
-    try:
-        sizes = allocate(demands, max(end - start, 0), Rules(grain=grain))
-    except CannotPlan as error:
-        raise CannotPlan(f"too small for the layout: {error.what}", where=where, hint=error.hint) from None
-    return (*_placed(wanted, sizes, start, {each.number for each in kept}), *_stay(spec, kept, named))
+    stay, faults = _stay(spec, kept, named), list[CannotPlan]()
+    for gap in gaps(spec.label, disk, kept, room, grain):
+        try:
+            return (*_placed(wanted, demands, gap, grain, where), *stay)
+        except CannotPlan as error:
+            faults.append(error)
+    raise faults[0]
 
 
 def _refuse_sectors(disk: Disk, where: str) -> None:
@@ -69,15 +72,6 @@ def _end(label: Label, disk: Disk, where: str) -> int:
             hint="Use label: gpt in the layout.",
         )
     return disk.size
-
-
-def _gap(first: int, end: int, kept: Sequence[FoundPartition], grain: int) -> tuple[int, int]:
-    """The largest stretch between ``first`` and ``end`` that no kept partition touches; the first of equals."""
-    edges = [first]
-    for each in sorted(kept, key=lambda each: each.start):
-        edges += [each.start // grain * grain, max(first, _aligned_up(each.start + each.size, grain))]
-    gaps = list(zip(edges[::2], (*edges[1::2], end), strict=True))
-    return max(gaps, key=lambda gap: (gap[1] - gap[0], -gap[0]))
 
 
 def _demand(partition: Partition, disk: Disk, needs: Mapping[str, int], memory: int, carried: int) -> Demand:
@@ -153,18 +147,27 @@ def _too_narrow(demand: Demand) -> str:
 
 
 def _placed(
-    wanted: Sequence[Partition], sizes: tuple[int | None, ...], start: int, taken: set[int]
+    wanted: Sequence[Partition], demands: Sequence[Demand], gap: Gap, grain: int, where: str
 ) -> tuple[PlannedPartition, ...]:
-    """In order; each gets the lowest number that is free, as libparted will have it."""
+    """In order; each gets the lowest number that is left, as libparted will have it."""
+    if gap.record and any(partition.role is Role.ESP for partition in wanted):
+        raise CannotPlan("firmware finds no ESP that is a logical partition", where=where)
+    try:
+        sizes = allocate(demands, max(gap.size - gap.record * len(wanted), 0), Rules(grain=grain))
+    except CannotPlan as error:
+        raise CannotPlan(f"too small for the layout: {error.what}", where=where, hint=error.hint) from None
+    made = [(each, size) for each, size in zip(wanted, sizes, strict=True) if size is not None]
+    if len(made) > len(gap.numbers):
+        left = f"msdos has {len(gap.numbers)} numbers left for them, beside what stays"
+        raise CannotPlan(f"the layout makes {len(made)} partitions and {left}", where=where, hint="GPT has 128.")
     planned: list[PlannedPartition] = []
-    number = 0
-    for partition, size in zip(wanted, sizes, strict=True):
-        if size is not None:
-            number = next(each for each in range(number + 1, 1000) if each not in taken)
-            planned.append(
-                PlannedPartition(number, partition.id, partition.role, start, size, partition.fs, partition.type)
-            )
-            start += size
+    start = gap.start
+    for (partition, size), number in zip(made, gap.numbers, strict=False):
+        start += gap.record
+        planned.append(
+            PlannedPartition(number, partition.id, partition.role, start, size, partition.fs, partition.type)
+        )
+        start += size
     return tuple(planned)
 
 

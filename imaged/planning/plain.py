@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator
 from attrs import frozen
 
 from imaged.model.errors import BadInput
-from imaged.model.plan import CheckFile, MakeLink, RemovePath, RunInTarget, WriteFile
+from imaged.model.plan import CheckFile, CopyFile, MakeLink, MoveFile, RemovePath, RunInTarget, WriteFile
+from imaged.model.uefi import InstallGrub, MirrorEsp
 from imaged.model.update import Triggered, UpdatePlan, UpdateStep
 from imaged.planning.answers import Change, UpdateAnswer
 from imaged.planning.rsync_filter import escape
@@ -49,7 +50,8 @@ def script(plan: UpdatePlan, laid: Iterable[str], how: Plain) -> str:
     lines = [
         _HEAD.format(server=how.server, port=plan.rsync_port, **quoted),
         _os_guard(plan.guard.os_id) if not how.confirmed else "",
-        _list("rules", (f"- {each}" for each in _left_alone(plan, files))),
+        _ESP,
+        _list("rules", (*_brought(plan), *(f"- {each}" for each in _left_alone(plan, files)))),
         _RULES,
         *_transfers(files, how),
         _GUARD.format(most=plan.guard.deletes) if how.delete and not how.confirmed else "",
@@ -109,6 +111,9 @@ link() {{ # path target
   if [ -d "$root$1" ] && [ ! -L "$root$1" ]; then rmdir -- "$root$1"; fi
   ln -sfn -- "$2" "$root$1"; printf '%s\\n' "$1" >>"$tmp/paths"
 }}
+move() {{ # source path
+  if [ -e "$root$1" ]; then sync; mv -f -- "$root$1" "$root$2"; printf '%s\\n' "$2" >>"$tmp/paths"; fi
+}}
 check() {{ # path mode text
   [ -s "$root$1" ] || fail "$1: is missing or empty"
   if [ "$2" ] && [ "$(stat -c %04a "$root$1")" != "$2" ]; then fail "$1: has another mode than $2"; fi
@@ -120,9 +125,51 @@ touched() {{ # patterns: has a path that one of them covers changed?
 }}
 """
 
+# As installer/node/esp.py has it: all that is new is on the disk before it takes its name, the removable path comes
+# last, and copies of the partition when that is whole.
+_ESP = """\
+copy() { # source path
+  if cmp -s "$root$1" "$root$2"; then return 0; fi
+  mkdir -p -- "$(dirname -- "$root$2")"; cp -p -- "$root$1" "$root$2.imaged-new"; sync
+  mv -f -- "$root$2.imaged-new" "$root$2"; sync
+}
+grub() { # esp, the words of its grub-install
+  esp=$1; stage=$root$esp/.imaged-boot; shift; rm -rf "$stage"; mkdir "$stage"
+  inside "$@" "--efi-directory=$esp/.imaged-boot" >&2 || fail "$1 ended with $?"
+  sync; take '*' '*/EFI/BOOT/*'; sync; take '*/EFI/BOOT/*' ''; sync; rm -rf "$stage"
+}
+take() { # paths of the stage that these are, and those are not
+  find "$stage" -type f | while IFS= read -r from; do
+    case $from in $2) continue;; $1) ;; *) continue;; esac
+    to=$root$esp${from#"$stage"}; mkdir -p "$(dirname "$to")"; mv -f "$from" "$to"
+  done
+}
+mirror() { # esp devices
+  esp=$1; shift; mkdir -p "$tmp/esp"
+  for device do
+    mount -t vfat -o umask=0077 "$device" "$tmp/esp" >&2 || { echo "$esp has no copy on $device" >&2; continue; }
+    code=0
+    for which in --exclude=/EFI/BOOT/ --delete; do
+      rsync -rt --modify-window=2 "$which" "$root$esp/" "$tmp/esp/" >&2 || code=$?
+      sync
+    done
+    umount "$tmp/esp"
+    [ "$code" = 0 ] || fail "rsync of $esp to $device ended with $code"
+  done
+}
+"""
+
 # Of the image are local filesystems that fstab mounts at that place, as for the agent (installer/node/mounts.py); each
-# other mount point is left alone with all that is in it. The kernel that runs stays startable.
+# other mount point is left alone with all that is in it. FAT, which knows no owners, has a transfer of its own. The
+# kernel that runs stays startable.
 _RULES = """\
+if [ -z "$root" ]; then
+  kernel=$(uname -r)
+  for each in "/boot/*-$kernel" "/boot/*-$kernel.*" "/lib/modules/$kernel" "/usr/lib/modules/$kernel"; do
+    printf 'P %s\\0P %s/**\\0' "$each" "$each" >>"$tmp/rules"
+  done
+fi
+cp "$tmp/rules" "$tmp/rules-of-fat"
 of_image() {
   case $2 in ext[234]|xfs|btrfs|f2fs|vfat|overlay) ;; *) return 1;; esac
   [ -r "$root/etc/fstab" ] || return 1
@@ -134,14 +181,14 @@ of_image() {
 }
 while read -r _ point kind _; do
   case $point in "$root"/?*) point=${point#"$root"};; *) continue;; esac
-  of_image "$point" "$kind" || printf '%s\\n' "$point"
+  if ! of_image "$point" "$kind"; then printf '%s\\n' "$point"
+  elif [ "$kind" = vfat ]; then
+    printf '%s\\n' "$point"; above=$point
+    while [ "$above" ]; do printf '+ %s/\\0' "$above" >>"$tmp/fat"; above=${above%/*}; done
+    printf '+ %s/***\\0' "$point" >>"$tmp/fat"
+  fi
 done </proc/mounts | sed 's/\\\\[0-7][0-7][0-7]/?/g; s/[*[]/?/g; s/^/- /' | tr '\\n' '\\0' >>"$tmp/rules"
-if [ -z "$root" ]; then
-  kernel=$(uname -r)
-  for each in "/boot/*-$kernel" "/boot/*-$kernel.*" "/lib/modules/$kernel" "/usr/lib/modules/$kernel"; do
-    printf 'P %s\\0P %s/**\\0' "$each" "$each" >>"$tmp/rules"
-  done
-fi"""
+if [ -s "$tmp/fat" ]; then { cat "$tmp/fat"; printf -- '- *\\0'; } >>"$tmp/rules-of-fat"; fi"""
 
 _GUARD = """\
 deleted=$(grep -c '^\\*deleting' "$tmp/list" || :)
@@ -166,14 +213,23 @@ def _os_guard(wanted: str) -> str:
     )
 
 
+def _brought(plan: UpdatePlan) -> Iterator[str]:
+    """Boot programs come though all around them on the EFI system partition is left alone."""
+    yield from (f"+ {escape(path)}" for path in plan.loaders)
+    vendors = dict.fromkeys(path.rpartition("/")[0] for path in plan.loaders)
+    for directory in (*vendors, *dict.fromkeys(each.rpartition("/")[0] for each in vendors)):
+        yield from (f"+ {escape(directory)}/", f"- {escape(directory)}/*")
+
+
 def _left_alone(plan: UpdatePlan, laid: Iterable[str]) -> Iterator[str]:
     """Patterns as rsync has them: ours agree but for what is in a directory."""
     written = (
         each.step.path
         for each in (*plan.fixups, *plan.bootloader)
-        if isinstance(each.step, WriteFile | RemovePath | MakeLink)
+        if isinstance(each.step, WriteFile | CopyFile | MoveFile | RemovePath | MakeLink)
     )
-    for pattern in (*(each.pattern for each in plan.protect), *_OURS, *written, *plan.merge):
+    moved = (each.step.source for each in plan.fixups if isinstance(each.step, MoveFile))
+    for pattern in (*(each.pattern for each in plan.protect), *_OURS, *written, *moved, *plan.merge):
         yield f"{pattern}*" if pattern.endswith("/") else pattern
     yield from (escape(f"/{path}") for path in laid)
 
@@ -192,6 +248,9 @@ def _transfers(laid: tuple[str, ...], how: Plain) -> Iterator[str]:
     common += " --ignore-times" if how.checksum else ""
     image = f'{common}{" --delete-delay" if how.delete else ""} --filter="merge $tmp/rules"'
     lines = ["transfer() {", f'  {image} "$@" rsync://imaged/image/ "$root/" || fail "rsync ended with $?"']
+    fat = image.replace("-aHAXS --numeric-ids", "-rt --modify-window=2 --omit-dir-times")
+    fat = fat.replace("rules", "rules-of-fat")
+    lines.append(f'  [ ! -s "$tmp/fat" ] || {fat} "$@" rsync://imaged/image/ "$root/" || fail "rsync ended with $?"')
     if laid:
         yield _list("names", laid)
         overrides = f'{common} --no-implied-dirs --files-from="$tmp/names"'
@@ -220,6 +279,14 @@ def _step(step: UpdateStep) -> str:
     match step:
         case WriteFile():
             return f"printf %s {shlex.quote(step.content)} | put {shlex.quote(step.path)} {shlex.quote(step.mode)}"
+        case CopyFile():
+            return f"copy {shlex.join((step.source, step.path))}"
+        case MoveFile():
+            return f"move {shlex.join((step.source, step.path))}"
+        case InstallGrub():
+            return f"grub {shlex.join((step.esp, *step.argv))}"
+        case MirrorEsp():
+            return f"mirror {shlex.join((step.source, *step.devices))}"
         case RemovePath():
             return f'rm -rf -- "$root"{_globbed(step.path)}'
         case MakeLink():

@@ -93,6 +93,11 @@ def chains(facts: ImageFacts) -> tuple[Chain, ...]:
     return tuple(chain for efi in EFI.get(facts.arch, ()) if (chain := _suse(facts, efi) or _on_esp(facts, efi)))
 
 
+def on_esp(path: str) -> bool:
+    """Whether ``path`` lies where images mount their EFI system partition."""
+    return path.startswith(tuple(f"{esp}/EFI/" for esp in ESPS))
+
+
 def _suse(facts: ImageFacts, efi: Efi) -> Chain | None:
     directory = _SUSE.format(facts.arch)
     if efi is not EFI[facts.arch][0] or f"{directory}/grub.efi" not in facts.files:

@@ -47,12 +47,13 @@ def chosen(names: Iterable[str], image: str, groups: Sequence[str], node: str) -
     words = ("all", image, *groups, node)
     ordered: dict[str, str] = {}
     for word, layer in zip(words, layer_names(image, groups, node), strict=True):
-        for name in sorted((name for name in known if _is_of(name, word)), key=_key):
+        for name in sorted((name for name in known if is_for(name, word)), key=_key):
             ordered.setdefault(name, layer)
     return tuple(Chosen(name, layer) for name, layer in ordered.items())
 
 
-def _is_of(name: str, word: str) -> bool:
+def is_for(name: str, word: str) -> bool:
+    """Whether the script ``name`` is one of the class ``word``."""
     match = _NAME.fullmatch(name)
     return any(rest.startswith(f"{word}.") for rest in _classes(name)) if match else False
 

@@ -10,6 +10,8 @@ from imaged.model.hardware import partition_path
 from imaged.model.plan import (
     CheckDevice,
     CheckFile,
+    CheckInitrd,
+    CopyFile,
     InstallPlan,
     KeepSecret,
     MakeArray,
@@ -22,15 +24,14 @@ from imaged.model.plan import (
     MakeSwapFile,
     MakeTable,
     MakeVolume,
-    MirrorEsp,
     Mount,
+    MoveFile,
     OpenCrypt,
     Reboot,
     RemovePath,
     RestoreIdentity,
     RunInTarget,
     RunScript,
-    SetBootEntries,
     StartArray,
     StartGroup,
     Step,
@@ -41,6 +42,7 @@ from imaged.model.plan import (
     WriteFile,
 )
 from imaged.model.size import format_size
+from imaged.model.uefi import InstallGrub, MirrorEsp, SetBootEntries
 
 
 def plan_text(plan: InstallPlan, digest: str, leftovers: Iterable[str] = ()) -> str:
@@ -115,6 +117,15 @@ def _volume(step: MakeVolume) -> list[str]:
     return [f"make {what} /dev/{step.group}/{step.name}, {format_size(step.size)}"]
 
 
+def _mirror(step: MirrorEsp) -> list[str]:
+    verb, to = ("check the copies of", "on") if step.check else ("copy", "to")
+    return [f"{verb} {step.source} {to} {', '.join(step.devices)}"]
+
+
+def _modules(step: CheckInitrd) -> str:
+    return ", ".join(" or ".join(each) for each in step.modules)
+
+
 def _sync(step: SyncTree) -> list[str]:
     if step.foreign:
         return [f"copy what {step.image} has below {step.at}"]
@@ -150,11 +161,14 @@ _SAID: dict[type, Callable[[Any], list[str]]] = {
     MakeVolume: _volume,
     MakeSubvolumes: lambda s: [f"make subvolumes on {s.device}: {', '.join(each.path for each in s.subvolumes)}"],
     MakeSwapFile: lambda s: [f"make swap file {s.path}, {format_size(s.size)}"],
-    MirrorEsp: lambda s: [f"copy {s.source} to {', '.join(s.devices)}"],
+    InstallGrub: lambda s: _because(f"run {shlex.join(s.argv)} for {s.esp}", s.reason),
+    MirrorEsp: _mirror,
     Mount: lambda s: [f"mount {s.device} at {s.at}"],
     SyncTree: _sync,
     SyncOverrides: lambda s: [f"lay the node's overrides over {s.at}"],
     WriteFile: lambda s: _because(f"write {s.path} ({s.mode})", s.reason),
+    CopyFile: lambda s: _because(f"copy {s.source} to {s.path}", s.reason),
+    MoveFile: lambda s: _because(f"rename {s.source} to {s.path}", s.reason),
     RemovePath: lambda s: _because(f"remove {s.path}", s.reason),
     MakeLink: lambda s: _because(f"link {s.path} -> {s.target}", s.reason),
     RestoreIdentity: lambda _: ["write back the node's ssh host keys, where the server keeps some"],
@@ -162,6 +176,7 @@ _SAID: dict[type, Callable[[Any], list[str]]] = {
     RunInTarget: lambda s: _because(f"run {shlex.join(s.argv)}", s.reason),
     RunScript: _script,
     CheckFile: lambda s: _because(f"check {s.path}", s.reason),
+    CheckInitrd: lambda s: _because(f"check that {s.path} has {_modules(s)}", s.reason),
     CheckDevice: lambda s: _because(f"check that {s.device} has UUID {s.uuid}", s.reason),
     SetBootEntries: _entries,
     Unmount: lambda _: ["unmount everything"],

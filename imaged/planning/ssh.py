@@ -1,18 +1,34 @@
 """How nodes are reached by ssh: the text of an ssh_config(5) that names each one's address and host keys. Pure."""
 
+import re
 from collections.abc import Sequence
 from ipaddress import IPv4Address
 
 from attrs import frozen
 
+from imaged.model.errors import BadInput
+
+_KEY = re.compile(r"ssh-ed25519 [A-Za-z0-9+/]{1,200}={0,2}", re.ASCII)
+
 
 @frozen
 class Door:
-    """A node's sshd. ``host_keys`` are the public keys that the node told us at its install (sshd(8)), maybe none."""
+    """A node's sshd. ``host_keys`` are the public keys that the node told us at its install (sshd(8)), maybe none.
+
+    ``user``: the only one that there is, whoever the admin asked for.
+    """
 
     node: str
     address: IPv4Address | None
     host_keys: tuple[str, ...] = ()
+    user: str = ""
+
+
+def host_key(text: str) -> str | None:
+    """A public key that somebody unknown sent, None for an empty one. Raises BadInput for what is more, or none."""
+    if text and not _KEY.fullmatch(text):
+        raise BadInput(f"{text[:60]!r} is no public key", where="host_key")
+    return text or None
 
 
 def known_hosts(doors: Sequence[Door]) -> str:
@@ -29,6 +45,8 @@ def config(doors: Sequence[Door], *, known: str, user: str, key: str = "", optio
     lines = [_option(option) for option in options]
     for door in doors:
         lines.append(f"Host {door.node}")
+        if door.user:
+            lines.append(f"  User {door.user}")
         if door.address:
             lines.append(f"  HostName {door.address}")
         if door.host_keys:

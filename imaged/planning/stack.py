@@ -6,7 +6,7 @@
 from collections.abc import Sequence
 from uuid import UUID, uuid5
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from imaged.model.errors import CannotPlan
 from imaged.model.hardware import Inventory, partition_path
@@ -226,7 +226,8 @@ class Stack:
             remade = tuple(each.id for each in fresh if each.id in stays)
             self.steps.append(StartGroup(wanted.vg, found.uuid, remade))
             self.kept.append(f"volume group {wanted.vg}: {', '.join(sorted(set(stays) - set(remade))) or 'empty'}")
-            room, extent = found.free + sum(stays[name].size for name in remade), found.extent
+            given_back = sum(stays[name].size for name in remade if not stays[name].is_thin)
+            room, extent = found.free + given_back, found.extent
         elif not members:
             raise CannotPlan(f"none of {', '.join(wanted.devices)} is there", where=f"volume group {wanted.vg}")
         else:
@@ -235,7 +236,8 @@ class Stack:
             extent = wanted.extent
         for name in sorted(kept):
             self.put(name, Made(f"/dev/{wanted.vg}/{name}", stays[name].size, on))
-        self._volumes(wanted, fresh, room, extent, on)
+        pools = tuple(each for each in wanted.thin if each.id not in stays)
+        self._volumes(evolve(wanted, thin=pools), fresh, room, extent, on)
         for each in wanted.lvs:
             made = self._made.get(each.id)
             if made and each.swap and each.id not in kept:

@@ -2,11 +2,13 @@
 
 import hashlib
 
-from attrs import evolve, frozen
+from attrs import frozen
 
-from imaged.model.codec import to_json
-from imaged.model.node import BootAction, Node, NodeState
-from imaged.model.update import Drift, Outcome, Updated
+from imaged.model.node import Node
+from imaged.model.update import Outcome, Updated
+
+# Groups in their order, what was said of their and its own system, and the generation of overrides and scripts.
+Over = tuple[tuple[str, ...], tuple[str, ...], str]
 
 
 @frozen
@@ -31,10 +33,13 @@ class Planned:
         return cls(*words) if len(words) == 3 else None
 
 
-def planned(serial: str, node: Node, plan_hash: str | None, layers: object) -> Planned:
-    """``plan_hash`` is that of the node's install, ``layers`` the generation of what lies over its image."""
-    defined = evolve(node, state=NodeState.READY, action=BootAction.LOCAL, reason="")  # these decide nothing in a plan
-    return Planned(serial, _short(to_json(defined), plan_hash or ""), _short(repr(layers)))
+def planned(serial: str, node: Node, plan_hash: str | None, layers: Over) -> Planned:
+    """``plan_hash`` is that of the node's install, ``layers`` what lies over its image."""
+    variables = [word for pair in sorted(node.variables.items()) for word in pair]
+    # Not its action, state and reason: these decide nothing in a plan. As text, because a list asks for thousands.
+    defined = (node.name, str(node.image), node.layout, node.uuid, str(node.address), node.console,
+               str(node.secure_boot), *map(str, node.macs), *variables)  # fmt: skip
+    return Planned(serial, _short(*defined, plan_hash or ""), _short(repr(layers)))
 
 
 def in_step(installed: str, wanted: str, last: Updated | None, given: Planned | None, now: Planned) -> str:
@@ -60,11 +65,6 @@ def in_step(installed: str, wanted: str, last: Updated | None, given: Planned | 
     return "yes" if given.serial == now.serial else "no, plan changed"
 
 
-def drifted(drift: Drift | None) -> str:
-    """The number of paths that differ; ``-`` for a node that was not looked at since its last update."""
-    return str(drift.count) if drift else "-"
-
-
 def trouble(last: Updated | None) -> str:
     """Why the last update is not done; empty: it is."""
     if last is None or last.outcome is Outcome.DONE:
@@ -73,4 +73,4 @@ def trouble(last: Updated | None) -> str:
 
 
 def _short(*parts: str) -> str:
-    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    return hashlib.blake2b("\0".join(parts).encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()

@@ -12,11 +12,13 @@ from attrs import frozen
 
 from imaged.model.codec import to_json
 from imaged.model.plan import (
+    CopyFile,
     InstallPlan,
     KeepSecret,
     MakeCrypt,
     MakeLink,
     MakeSwapFile,
+    MoveFile,
     OpenCrypt,
     RemovePath,
     RestoreIdentity,
@@ -26,6 +28,8 @@ from imaged.model.plan import (
 )
 from imaged.model.stack import Unlock
 from imaged.model.system import System
+from imaged.model.uefi import InstallGrub
+from imaged.planning.fixups.boot import PASSING
 from imaged.planning.fixups.stack import KEYS
 
 RECORD = "/var/lib/imaged/fixups.json"
@@ -34,7 +38,6 @@ RECORD = "/var/lib/imaged/fixups.json"
 _HOST_KEYS = "/etc/ssh/ssh_host_*"
 _WRITES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("ssh-keygen", "-A", (_HOST_KEYS,)),
-    ("update-grub", "", ("/boot/grub/grub.cfg",)),
     ("grub-install", "", ("/boot/grub/",)),
     ("grub2-install", "", ("/boot/grub2/",)),
     ("grub2-editenv", "", ("/boot/grub2/grubenv",)),
@@ -46,7 +49,6 @@ _WRITES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("setfiles", "", ()),
     ("findmnt", "", ()),
 )
-_ON_ESP = ("--efi-directory=", "--esp-path=")
 
 
 @frozen
@@ -64,7 +66,7 @@ class Touch:
 
 def touches(steps: Iterable[Step]) -> tuple[Touch, ...]:
     """In the order of their paths, each path once: what came last is what is there now."""
-    found = {each.path: each for step in steps for each in _touches(step)}
+    found = {each.path: each for step in steps for each in _touches(step) if not each.path.endswith(PASSING)}
     return tuple(found[path] for path in sorted(found))
 
 
@@ -102,6 +104,13 @@ def _touches(step: Step) -> Iterator[Touch]:
         case WriteFile(path=path, content=content, reason=reason):
             digest = hashlib.sha256(content.encode("utf-8", "surrogateescape")).hexdigest()
             yield Touch(path, "written", digest, reason)
+        case CopyFile(path=path, reason=reason):
+            yield Touch(path, "written", reason=reason)
+        case MoveFile(source=source, path=path, reason=reason):
+            yield Touch(source, "removed", reason=reason)
+            yield Touch(path, "written", reason=reason)
+        case InstallGrub(esp=esp, argv=argv, reason=reason):
+            yield from (Touch(path, argv[0], reason=reason) for path in (f"{esp}/EFI/", *_written_by(argv)))
         case RemovePath(path=path, reason=reason):
             yield Touch(path, "removed", reason=reason)
         case MakeLink(path=path, reason=reason):
@@ -126,14 +135,14 @@ def _written_by(argv: tuple[str, ...]) -> Iterator[str]:
     for program, argument, paths in _WRITES:
         if argv[0] == program and (not argument or argument in argv):
             yield from paths
-    for esp in (word.partition("=")[2] for word in argv if word.startswith(_ON_ESP)):
+    for esp in (word.partition("=")[2] for word in argv if word.startswith("--esp-path=")):
         yield from (f"{esp}/EFI/", f"{esp}/loader/")  # kernels beside them are the image's, where this is /boot
     match argv:
-        case ("cp", *_, str(to)) | ("sed", "-i", *_, str(to)) if to.startswith("/"):
+        case ("sed", "-i", *_, str(to)) if to.startswith("/"):
             yield to
         case ("mkdir", *words):
             yield from (word for word in words if word.startswith("/"))
-        case ("grub-mkconfig" | "grub2-mkconfig", "-o", str(to)):
+        case ("update-grub" | "grub-mkconfig" | "grub2-mkconfig", "-o", str(to)):
             yield to
         case ("dracut", *_, str(to)) if to.startswith("/"):
             yield to

@@ -15,8 +15,9 @@ from imaged.model.errors import CannotPlan
 from imaged.model.hardware import Firmware, Inventory
 from imaged.model.image import Kernel, Version
 from imaged.model.node import Node
-from imaged.model.plan import CheckFile, MakeLink, RemovePath, RunInTarget, Step, WriteFile
+from imaged.model.plan import CheckFile, MakeLink, MoveFile, RemovePath, RunInTarget, Step, WriteFile
 from imaged.model.system import System
+from imaged.model.uefi import InstallGrub, MirrorEsp
 from imaged.model.update import Guard, Protected, Script, Triggered, UpdateKernel, UpdatePlan, UpdateStep
 from imaged.planning.fixups.boot import remember_install_disk
 from imaged.planning.fixups.checks import checks
@@ -27,7 +28,9 @@ from imaged.planning.fixups.order import BOOTLOADER, FIXUPS, UPDATE_FIXUPS, appl
 from imaged.planning.fixups.target import Target
 from imaged.planning.fixups.tool import initrd_of
 from imaged.planning.install import Site, target_of
-from imaged.planning.platforms import EFI, efis, platforms
+from imaged.planning.platforms import EFI, chains, efis, on_esp, platforms
+from imaged.planning.protect import STATIC
+from imaged.planning.rsync_filter import takes
 from imaged.planning.touched import before_fixups, record, touches
 
 FORMAT = 1  # goes up when the same facts make another plan: every node then asks for it once
@@ -52,12 +55,16 @@ _WORD = re.compile(r"\d+|[a-zA-Z]+")
 
 @frozen
 class Layers:
-    """What lies over the image for one node: overrides as mtree(5) text, paths left alone, scripts in their order."""
+    """What lies over the image for one node: overrides as mtree(5) text, paths left alone, scripts in their order.
+
+    ``synced`` are files that others keep (``planning.syncfiles``): fixups that would write them are left out.
+    """
 
     overrides: str = ""
     protect: tuple[Protected, ...] = ()
     scripts: tuple[Script, ...] = ()
     guard: Guard = Guard()
+    synced: tuple[str, ...] = ()
 
 
 def plan_update(
@@ -70,7 +77,7 @@ def plan_update(
     _check(version, system, inventory)
     target = target_of(node, version, system, inventory, site)
     own = (*before_fixups(system), *apply(FIXUPS, target), *apply(BOOTLOADER, _fitting(target)))
-    fixups, promises = (*_fixups(target), Triggered(record(own))), checks(target)
+    fixups, promises = (*_fixups(target, layers.synced), Triggered(record(own))), checks(target)
     plan = UpdatePlan(
         node=node.name,
         image=version.ref,
@@ -83,6 +90,7 @@ def plan_update(
         overrides=layers.overrides,
         protect=(*layers.protect, *_own(target, own, layers.protect, fixups)),
         merge=MERGED,
+        loaders=_loaders(target, layers.protect),
         fixups=(*fixups, *_checked(promises, boot=False)),
         bootloader=(*_bootloader(target), *_checked(promises, boot=True)),
         kernels=tuple(
@@ -91,6 +99,7 @@ def plan_update(
         ),
         scripts=layers.scripts,
         variables=_variables(target, version),
+        sparse=version.sparse,
         guard=evolve(layers.guard, os_id=version.facts.os_id),
     )
     return evolve(plan, serial=serial_of(plan))
@@ -131,11 +140,13 @@ def _check(version: Version, system: System, inventory: Inventory) -> None:
         )
 
 
-def _fixups(target: Target) -> Iterator[Triggered]:
+def _fixups(target: Target, synced: tuple[str, ...]) -> Iterator[Triggered]:
     """Files are written again where they differ; a path that is written is not removed first."""
     steps = apply(UPDATE_FIXUPS, target)
     written = {step.path for step in steps if isinstance(step, WriteFile)}
     for step in steps:
+        if isinstance(step, WriteFile | RemovePath | MakeLink) and step.path in synced:
+            continue
         if isinstance(step, UpdateStep) and not (isinstance(step, RemovePath) and step.path in written):
             yield Triggered(step)
 
@@ -156,6 +167,16 @@ def _bootloader(target: Target) -> Iterator[Triggered]:
     yield from _triggered(remember_install_disk(fitting), ("/var/cache/debconf/config.dat", *_paths("i386-pc")))
     for step in boot_loader(_by_place(fitting)):
         yield from _triggered((step,), _loader_when(step))
+    if target.system.esp and (copies := tuple(map(target.by_uuid, target.system.esp_mirrors))):
+        yield Triggered(MirrorEsp(target.system.esp.mount, copies))
+
+
+def _loaders(target: Target, said: Iterable[Protected]) -> tuple[str, ...]:
+    """Programs that the image brings on its EFI system partition and nowhere else, but for what a list of the site's
+    protects."""
+    paths = (f"{each.directory}/{name}" for each in chains(target.facts) for name in (each.first, *each.others))
+    kept = [f"- {each.pattern}" for each in said if each not in STATIC]
+    return tuple(path for path in paths if on_esp(path) and takes(kept, path, directory=False))
 
 
 def _by_place(target: Target) -> Target:
@@ -167,19 +188,25 @@ def _by_place(target: Target) -> Target:
 
 
 def _loader_when(step: Step) -> tuple[str, ...]:
-    """Files are compared, so they are always looked at.
-
-    grub-install writes the core image to the disk before it copies modules (LP#1891680: not the other way round).
-    """
-    if not isinstance(step, RunInTarget) or step.argv[0] == "mkdir":
+    """Files are compared, so they are always looked at. A kernel that nothing changed stays as it lies on the ESP."""
+    if isinstance(step, InstallGrub):
+        return (*_paths(_platform(step.argv)), *_SHIM)
+    if isinstance(step, RunInTarget):
+        if platform := _platform(step.argv):
+            return _paths(platform)
+        if step.argv[0] == "bootctl":
+            return _SHIM
+        if "kernel-install" in step.argv:
+            version, image, initrd = step.argv[-3:]
+            modules = (f"/lib/modules/{version}/", f"/usr/lib/modules/{version}/")
+            return (image, initrd, *modules, "/etc/kernel/", "/usr/lib/kernel/")
+    elif not isinstance(step, MoveFile):  # of a menu, by whose maker's word alone: it may be half of one otherwise
         return ()
-    argv = step.argv
-    platform = next((word.partition("=")[2] for word in argv if word.startswith("--target=")), "")
-    if platform:
-        return (*_paths(platform), *(() if platform == "i386-pc" else _SHIM))
-    if argv[0] in ("cp", "bootctl"):
-        return _SHIM
     return (*_MENU, *_paths("i386-pc"), *_paths("x86_64-efi"), *_paths("arm64-efi"))
+
+
+def _platform(argv: tuple[str, ...]) -> str:
+    return next((word.partition("=")[2] for word in argv if word.startswith("--target=")), "")
 
 
 def _paths(platform: str) -> tuple[str, ...]:
@@ -223,7 +250,11 @@ def _triggered(steps: Iterable[Step], when: tuple[str, ...]) -> Iterator[Trigger
 def _checked(promises: tuple[Step, ...], *, boot: bool) -> Iterator[Triggered]:
     """What must hold afterwards. Disks are not looked at: an update cannot have changed them."""
     for step in promises:
-        if isinstance(step, UpdateStep) and boot is (isinstance(step, CheckFile) and step.path.startswith("/boot/")):
+        if (
+            isinstance(step, UpdateStep)
+            and not isinstance(step, MirrorEsp)
+            and boot is (isinstance(step, CheckFile) and step.path.startswith("/boot/"))
+        ):
             yield Triggered(step)
 
 

@@ -2,10 +2,11 @@
 
 import struct
 from enum import IntEnum
+from functools import lru_cache
 from ipaddress import IPv4Address
 from typing import TypeVar
 
-from attrs import frozen
+from attrs import field, frozen
 
 from imaged.model.errors import MalformedPacket
 from imaged.model.net import Mac
@@ -19,6 +20,8 @@ ETHERNET = 1
 
 _HEADER = struct.Struct("!BBBBIHH4s4s4s4s16s64s128s")
 _COOKIE = b"\x63\x82\x53\x63"
+_OPTIONS = _HEADER.size + len(_COOKIE)  # where they begin
+_NEW = bytes((opt.MESSAGE_TYPE.code, 1, opt.MessageType.DISCOVER))
 _PAD, _END = 0, 255
 _SNAME_SIZE, _FILE_SIZE = 64, 128
 _OVERLOADS_FILE, _OVERLOADS_SNAME = 1, 2
@@ -38,6 +41,9 @@ class Op(IntEnum):
 
     REQUEST = 1
     REPLY = 2
+
+
+_OPS = {int(op): op for op in Op}
 
 
 @frozen
@@ -62,14 +68,18 @@ class Packet:
     giaddr: IPv4Address = NO_ADDRESS
     sname: bytes = b""
     file: bytes = b""
+    # The same by number, of what was decoded: a dozen of them are asked for. An evolved packet has none.
+    _by_code: dict[int, bytes] | None = field(default=None, init=False, eq=False, repr=False)
 
     def raw(self, code: int) -> bytes | None:
         """The value of option ``code`` as it is on the wire, or None."""
+        if self._by_code is not None:
+            return self._by_code.get(code)
         return next((value for number, value in self.options if number == code), None)
 
     def get(self, option: opt.Option[T]) -> T | None:
         """The value of ``option``; None when it is absent or is not what such an option must be."""
-        value = self.raw(option.code)
+        value = self.raw(option.code) if self._by_code is None else self._by_code.get(option.code)
         if value is None:
             return None
         try:
@@ -82,7 +92,7 @@ class Packet:
         """The client's Ethernet address; None for other hardware and for what no single machine can have."""
         if self.htype != ETHERNET or len(self.chaddr) != 6 or self.chaddr[0] & 1 or not any(self.chaddr):
             return None
-        return Mac.from_bytes(self.chaddr)
+        return _mac(self.chaddr)
 
     @property
     def wants_broadcast(self) -> bool:
@@ -90,50 +100,60 @@ class Packet:
         return bool(self.flags & BROADCAST_FLAG)
 
 
+_address = lru_cache(maxsize=4096)(IPv4Address)  # of packed bytes; making one takes longer than all else of a field
+_mac = lru_cache(maxsize=4096)(Mac.from_bytes)
+
+
+def begins_anew(data: bytes) -> bool:
+    """Whether these bytes look like a DISCOVER, without decoding them: all clients put option 53 first."""
+    return data[_OPTIONS : _OPTIONS + len(_NEW)] == _NEW
+
+
 def decode(data: bytes) -> Packet:
     """The packet in a UDP payload. Raises MalformedPacket, and nothing else, whatever the bytes are."""
-    if len(data) < _HEADER.size + len(_COOKIE):
+    if len(data) < _OPTIONS:
         raise MalformedPacket("shorter than a DHCP header")
     (op, htype, hlen, hops, xid, secs, flags, ciaddr, yiaddr, siaddr, giaddr, chaddr, sname, file) = (
         _HEADER.unpack_from(data)
     )
-    if op not in (Op.REQUEST, Op.REPLY):
+    if op not in _OPS:
         raise MalformedPacket("neither request nor reply")
     if hlen > len(chaddr):
         raise MalformedPacket("hardware address longer than its field")
-    if data[_HEADER.size : _HEADER.size + len(_COOKIE)] != _COOKIE:
+    if data[_HEADER.size : _OPTIONS] != _COOKIE:
         raise MalformedPacket("no DHCP magic cookie")
 
-    values: dict[int, bytearray] = {}
-    _scan(data[_HEADER.size + len(_COOKIE) :], values, must_end=True)
+    values: dict[int, bytes | bytearray] = {}
+    _scan(data, _OPTIONS, values, must_end=True)
     overload = values.pop(opt.OVERLOAD, None)
     if overload is not None:
         if len(overload) != 1 or not 1 <= overload[0] <= 3:
             raise MalformedPacket("bad option overload")
         # RFC 3396, section 5: the parts of an option are joined in the order options, file, sname.
         if overload[0] & _OVERLOADS_FILE:
-            _scan(file, values, must_end=False)
+            _scan(file, 0, values, must_end=False)
             file = b""
         if overload[0] & _OVERLOADS_SNAME:
-            _scan(sname, values, must_end=False)
+            _scan(sname, 0, values, must_end=False)
             sname = b""
         values.pop(opt.OVERLOAD, None)  # within file or sname it has no meaning, and must not loop
+    options = {code: bytes(value) for code, value in values.items()}
     packet = Packet(
-        op=Op(op), xid=xid, chaddr=chaddr[:hlen], htype=htype, hops=hops, secs=secs, flags=flags,
-        options=tuple((code, bytes(value)) for code, value in values.items()),
-        ciaddr=IPv4Address(ciaddr), yiaddr=IPv4Address(yiaddr),
-        siaddr=IPv4Address(siaddr), giaddr=IPv4Address(giaddr),
+        op=_OPS[op], xid=xid, chaddr=chaddr[:hlen], htype=htype, hops=hops, secs=secs, flags=flags,
+        options=tuple(options.items()),
+        ciaddr=_address(ciaddr), yiaddr=_address(yiaddr), siaddr=_address(siaddr), giaddr=_address(giaddr),
         sname=sname.split(b"\0", 1)[0], file=file.split(b"\0", 1)[0],
     )  # fmt: skip
+    object.__setattr__(packet, "_by_code", options)
     for option in _MUST_BE_RIGHT:
-        if option.code in values and packet.get(option) is None:
+        if option.code in options and packet.get(option) is None:
             raise MalformedPacket(f"bad {option.name}")
     return packet
 
 
-def _scan(field: bytes, values: dict[int, bytearray], *, must_end: bool) -> None:
-    """Add the options of one field; the parts of an option that comes in several are joined (RFC 3396)."""
-    at, size = 0, len(field)
+def _scan(field: bytes, at: int, values: dict[int, bytes | bytearray], *, must_end: bool) -> None:
+    """Add the options of ``field`` from ``at`` on; the parts of one that comes in several are joined (RFC 3396)."""
+    size = len(field)
     while at < size:
         code = field[at]
         if code == _END:
@@ -144,7 +164,14 @@ def _scan(field: bytes, values: dict[int, bytearray], *, must_end: bool) -> None
         if at + 1 >= size or at + 2 + field[at + 1] > size:
             raise MalformedPacket(f"option {code} is cut short")
         end = at + 2 + field[at + 1]
-        values.setdefault(code, bytearray()).extend(field[at + 2 : end])
+        part = field[at + 2 : end]
+        known = values.get(code)
+        if known is None:
+            values[code] = part
+        elif isinstance(known, bytearray):  # bytes would be copied for each of the thousands that a packet may have
+            known += part
+        else:
+            values[code] = bytearray(known + part)
         at = end
     if must_end:
         raise MalformedPacket("no end option")
@@ -162,9 +189,13 @@ def encode(packet: Packet, limit: int = _SMALLEST_LIMIT) -> bytes:
     When the options do not fit they flow over into unused ``file`` and ``sname``; what still does not fit is left
     out, so the caller puts what matters first. Option 82 is always last and always there (RFC 3046, section 2.2).
     """
-    relay = _parts(*((code, value) for code, value in packet.options if code == opt.RELAY_INFORMATION.code))
-    others = [_parts(pair) for pair in packet.options if pair[0] not in (opt.RELAY_INFORMATION.code, opt.OVERLOAD)]
-    room = limit - _HEADER.size - len(_COOKIE) - len(relay) - 1
+    relay, others = b"", []
+    for code, value in packet.options:
+        if code == opt.RELAY_INFORMATION.code:
+            relay += _parts(code, value)
+        elif code != opt.OVERLOAD:
+            others.append(_parts(code, value))
+    room = limit - _OPTIONS - len(relay) - 1
     if sum(map(len, others)) <= room:
         options, file, sname, overload = b"".join(others), packet.file, packet.sname, 0
     else:
@@ -179,13 +210,13 @@ def encode(packet: Packet, limit: int = _SMALLEST_LIMIT) -> bytes:
     return encoded.ljust(_SMALLEST_REPLY, b"\0")
 
 
-def _parts(*pairs: tuple[int, bytes]) -> bytes:
+@lru_cache(maxsize=4096)  # most are the same for all machines of a subnet
+def _parts(code: int, value: bytes) -> bytes:
     """The option on the wire; a value of more than 255 bytes in several parts (RFC 3396, section 6)."""
-    return b"".join(
-        bytes((code, len(value[at : at + 255]))) + value[at : at + 255]
-        for code, value in pairs
-        for at in range(0, len(value) or 1, 255)
-    )
+    size = len(value)
+    if size <= 255:
+        return bytes((code, size)) + value
+    return b"".join(bytes((code, min(255, size - at))) + value[at : at + 255] for at in range(0, size, 255))
 
 
 def _spread(packet: Packet, options: list[bytes], room: int) -> tuple[bytes, bytes, bytes, int]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from enum import IntEnum
+from functools import lru_cache
 from ipaddress import IPv4Address
 from typing import Generic, TypeVar
 
@@ -21,6 +22,9 @@ class MessageType(IntEnum):
     NAK = 6
     RELEASE = 7
     INFORM = 8
+
+
+_TYPES = {bytes((kind,)): kind for kind in MessageType}
 
 
 @frozen
@@ -72,6 +76,7 @@ def _number(size: int) -> tuple[Callable[[bytes], int], Callable[[int], bytes]]:
     return read, lambda value: value.to_bytes(size, "big")
 
 
+@lru_cache(maxsize=4096)
 def _read_address(raw: bytes) -> IPv4Address:
     return IPv4Address(raw)  # AddressValueError, a ValueError, when there are not four bytes
 
@@ -94,9 +99,9 @@ def _read_text(raw: bytes) -> str:
 
 
 def _read_message_type(raw: bytes) -> MessageType:
-    if len(raw) != 1:
-        raise ValueError("not one byte")
-    return MessageType(raw[0])
+    if raw not in _TYPES:
+        raise ValueError("not one byte, or of no meaning")
+    return _TYPES[raw]
 
 
 def _bytes(code: int, name: str) -> Option[bytes]:

@@ -85,9 +85,11 @@ def test_laying_the_result_over_itself_changes_nothing(layers: tuple[Layer, ...]
 
 
 def test_the_order_of_layers() -> None:
-    groups = in_order((Group("b", 10), Group("a", 10), Group("c", 99), Group("d", 1)))
+    found = in_order((Group("b", 10), Group("a", 10), Group("c", 99), Group("d", 1)))
+    groups = tuple(group.name for group in found)
     assert groups == ("c", "a", "b", "d")
     assert layer_names("i", groups[:2], "n") == ("all", "image/i", "group/c", "group/a", "node/n")
+    assert layer_names("i", groups[:2]) == ("all", "image/i", "group/c", "group/a")
 
 
 @pytest.mark.parametrize("text", ["", "A", "a/b", "..", "a..b", ".a", "x.protect", "a" * 65, "a\n"])

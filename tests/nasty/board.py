@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from imaged.model.plan import SetBootEntries
+from imaged.model.uefi import SetBootEntries
 from installer.nvram import set_boot_entries
 from tests.nasty.programs import processes
 from tests.nasty.trees import lay

@@ -5,8 +5,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from imaged.model.plan import InstallPlan, RemovePath, RunInTarget, Step, WriteFile
-from installer import tree
+from imaged.model.plan import CopyFile, InstallPlan, MoveFile, RemovePath, RunInTarget, Step, WriteFile
+from imaged.model.uefi import InstallGrub
+from installer import esp, tree
 from tests.nasty.programs import run
 
 T = TypeVar("T")
@@ -25,15 +26,19 @@ def written(steps: Any) -> dict[str, str]:
 
 
 def commands(install: InstallPlan) -> list[str]:
-    return [shlex.join(step.argv) for step in steps_of(install, RunInTarget)]
+    return [shlex.join(step.argv) for step in every_step(install) if isinstance(step, RunInTarget | InstallGrub)]
 
 
-def carry_out(steps: Iterable[Step], root: Path, programs: tuple[str, ...] = ("cp", "mkdir")) -> None:
+def carry_out(steps: Iterable[Step], root: Path, programs: tuple[str, ...] = ("mkdir",)) -> None:
     """On a tree, by the installer's own functions; of programs only those named."""
     for step in steps:
         match step:
             case WriteFile():
                 tree.write_file(step, root)
+            case CopyFile():
+                esp.copy_file(step, root)
+            case MoveFile():
+                tree.move_file(step, root)
             case RemovePath():
                 tree.remove_path(step, root)
             case RunInTarget(argv=(program, *words)) if program in programs:

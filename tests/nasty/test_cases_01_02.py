@@ -9,8 +9,9 @@ from attrs import evolve
 from imaged.model.errors import CannotPlan, Conflict
 from imaged.model.hardware import Firmware
 from imaged.model.layout import Role
-from imaged.model.plan import MakeTable, RunInTarget, SetBootEntries, WipeDisk, WriteFile
+from imaged.model.plan import MakeTable, RunInTarget, WipeDisk, WriteFile
 from imaged.model.size import TIB
+from imaged.model.uefi import SetBootEntries
 from imaged.planning.capture import Wishes
 from imaged.planning.capture import plan as capture_plan
 from imaged.planning.capture_layout import draft

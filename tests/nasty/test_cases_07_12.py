@@ -195,6 +195,14 @@ def test_case_10_an_arch_image_with_nothing_but_unified_kernels(tmp_path: Path) 
     tree.check_file(promises[0], tmp_path)
 
 
+def test_case_10_unified_kernels_of_an_image_that_says_no_words(tmp_path: Path) -> None:
+    """mkinitcpio would take those of the running kernel, in an install the ramdisk's with its token."""
+    parts = {key: value for key, value in ARCH.items() if "cmdline.d" not in key and "kernel-install" not in key}
+    facts = image(tmp_path, parts, SYSTEMD_BOOT)
+    install, made = plan_with_system(NODE, version(facts), layout("one-disk", **AT_EFI), machine(NVME), SITE)
+    assert written(every_step(install))["/etc/kernel/cmdline"].startswith(f"root=UUID={made.root.uuid} ")
+
+
 def test_case_10_unified_kernels_must_lie_where_firmware_looks(tmp_path: Path) -> None:
     """Its presets write below /efi; with the ESP at /boot/efi the kernels would land on the root filesystem."""
     facts = version(image(tmp_path, ARCH, SYSTEMD_BOOT))
@@ -218,7 +226,7 @@ def test_case_10_unified_kernels_that_kernel_install_makes_go_wherever_the_esp_i
 # 11
 
 
-@needs("grub-script-check", "cp")
+@needs("grub-script-check")
 def test_case_11_a_stub_on_the_esp_that_names_a_dead_filesystem(tmp_path: Path) -> None:
     """EFI/redhat/grub.cfg of the image looks for the golden client's /boot by its UUID, and GRUB would stop at its
     prompt. The real files are copied as they were signed, and every stub beside a GRUB finds the node's own menu."""

@@ -13,12 +13,13 @@ from imaged.model.capture import GoldenFacts, Mounted
 from imaged.model.errors import Conflict
 from imaged.model.plan import SyncTree, WriteFile
 from imaged.planning import capture
+from imaged.planning.build import doubtful
 from imaged.planning.excludes import DEFAULT, excludes
 from imaged.planning.fixups.identity import machine_identity
 from imaged.planning.identity import machine_id
 from imaged.planning.rsync_filter import takes
+from imaged.store import facts
 from imaged.store import facts as facts_of_tree
-from imaged.store import labels
 from imaged.store.images import Images
 from imaged.store.manifest import format_manifest, parse_manifest
 from imaged.store.seal import read_tree
@@ -85,8 +86,9 @@ def test_case_18_a_captured_tree_without_a_label_is_told_wherever_they_were_lost
     lay(tmp_path, {"etc/selinux/config": text, "etc/passwd": "root"})
     if label:
         os.setxattr(tmp_path / "etc/passwd", "security.selinux", label)
-    warnings = list(labels.lost(Tree(tmp_path)))
-    assert [f"SELinux is {mode} in it and no file has a label" in each for each in warnings] == [True] * told
+    found = facts.read(Tree(tmp_path))
+    assert found.labelled is (None if mode == "disabled" else not told)
+    assert ["no file has a label" in each for each in doubtful(found)] == [True] * told
 
 
 # 19

@@ -7,9 +7,10 @@ from attrs import evolve
 
 from imaged.model.errors import BadInput, CannotPlan, ImagedError
 from imaged.model.hardware import Bus, Disk
-from imaged.model.plan import MakeArray, MakeFilesystem, MirrorEsp, RunInTarget, SetBootEntries
+from imaged.model.plan import MakeArray, MakeFilesystem
 from imaged.model.size import GIB
 from imaged.model.stack import Filesystem
+from imaged.model.uefi import InstallGrub, MirrorEsp, SetBootEntries
 from imaged.planning.layout import read as read_layout
 from imaged.planning.update import Layers, plan_update
 from imaged.store import facts as facts_of_tree
@@ -43,7 +44,7 @@ def test_case_26_firmware_that_takes_no_entry_ends_no_install_that_can_start_wit
 def test_case_26_the_removable_path_is_filled_unless_a_layout_says_otherwise() -> None:
     """What the case above rests on."""
     plan, _ = planned()
-    grub = [" ".join(step.argv) for step in steps_of(plan, RunInTarget) if "--target=x86_64-efi" in step.argv]
+    grub = [" ".join(step.argv) for step in steps_of(plan, InstallGrub) if "--target=x86_64-efi" in step.argv]
     assert grub and all("--removable" in line or "--force-extra-removable" in line for line in grub)
     assert [step.required for step in steps_of(plan, SetBootEntries)] == [False]
 
@@ -162,10 +163,9 @@ def test_case_28_each_disk_of_a_mirror_has_a_plain_esp_with_the_same_in_it() -> 
     steps = every_step(plan)
     esps = [each.device for each in steps_of(plan, MakeFilesystem) if each.fs is Filesystem.VFAT]
     assert len(esps) == 2 and not any("/md/" in each for each in esps)
-    (mirror,), (entries,) = steps_of(plan, MirrorEsp), steps_of(plan, SetBootEntries)
+    (mirror, look), (entries,) = steps_of(plan, MirrorEsp), steps_of(plan, SetBootEntries)
+    assert look == evolve(mirror, check=True), "and read back in the end"
     assert [system.esp.device, *mirror.devices] == esps == list(entries.devices)
-    loader = max(
-        at for at, step in enumerate(steps) if isinstance(step, RunInTarget) and step.argv[0] == "grub-install"
-    )
+    loader = max(at for at, step in enumerate(steps) if isinstance(step, InstallGrub))
     assert loader < steps.index(mirror) < steps.index(entries)
     assert not set(esps) & {member for each in steps_of(plan, MakeArray) for member in each.members}

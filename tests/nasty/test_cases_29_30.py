@@ -10,17 +10,20 @@ import sqlalchemy as sa
 from attrs import evolve
 
 from imaged.daemon.provisioning import Provisioning
-from imaged.model.codec import from_json, to_json
+from imaged.model.codec import from_json
 from imaged.model.found import FoundPartition
 from imaged.model.hardware import Inventory
 from imaged.model.node import BootAction
-from imaged.model.plan import InstallPlan, MakeTable, RemovePath, RunInTarget, WriteFile
+from imaged.model.plan import CheckFile, CopyFile, InstallPlan, MakeTable, WriteFile
 from imaged.model.report import Claim, Report, Status
-from imaged.model.system import System
+from imaged.model.stack import Filesystem
+from imaged.model.system import PlannedFilesystem, System
+from imaged.model.uefi import MirrorEsp
 from imaged.planning.update import Layers, plan_update
-from imaged.store.database import tables
+from imaged.store.seal import read_tree
 from imaged.store.settings import build
-from installer import tree, vault
+from imaged.store.tables import tables
+from installer import esp, vault
 from installer.node.errors import Failed
 from tests.nasty.board import Board
 from tests.nasty.outcome import carry_out, every_step, steps_of
@@ -95,6 +98,20 @@ def test_case_29_an_update_that_does_not_fit_a_full_boot_writes_nothing(small_bo
     assert content(node.root) == content(node.image)
 
 
+@needs("losetup", "mke2fs", "rsync", root=True)
+def test_case_29_holes_of_a_file_need_no_room(small_boot: UpdatedNode) -> None:
+    """A file of 64 MiB, nearly all of it a hole, comes to a filesystem of 16 MiB."""
+    node = small_boot
+    with (node.image / "boot/sparse").open("wb") as file:
+        file.seek(32 << 20)
+        file.write(b"x" * 4096)
+        file.truncate(64 << 20)
+    with pytest.raises(Failed, match="MiB are needed"):
+        node.update()
+    node.update(sparse=read_tree(node.image).sparse)
+    assert content(node.root) == content(node.image)
+
+
 @needs("losetup", "mke2fs", root=True)
 def test_case_29_nor_one_whose_initramfs_would_not_fit(small_boot: UpdatedNode) -> None:
     """The kernel itself fits, but not the initramfs that is made for it here: update-initramfs would stop half-way,
@@ -148,34 +165,52 @@ NEW, OLD = b"new" * 1000, b"old" * 1000
 
 
 def test_case_29_a_power_cut_while_the_esp_is_written_leaves_a_loader_that_is_whole(tmp_path: Path) -> None:
-    """An update brings a new signed shim and GRUB. FAT has no journal, so a copy may be cut anywhere: of the loaders in
-    the vendor's directory and those in the removable path, one set is whole at any time; another ESP is not written."""
+    """An update brings a new signed shim and GRUB. FAT has no journal, and a cut may come before any rename: of the
+    loaders in the vendor's directory and those in the removable path, one set is of one version at any time. The other
+    ESPs follow, found by their own UUIDs: names of disks change."""
     chain = tuple(f"/usr/share/efi/x86_64/{name}" for name in SIGNED)
     facts = evolve(FACTS, files=(*chain, "/boot/efi"), commands=("grub2-mkconfig", "dracut"), grub_platforms=())
-    system = evolve(planned()[1], esp_mirrors=("/dev/nvme1n1p1",), bios=False)
+    copy = PlannedFilesystem("/dev/nvme1n1p1", Filesystem.VFAT, "CCCC-DDDD", "")
+    system = evolve(planned()[1], esp_mirrors=(copy.device,), spare=(copy,), bios=False)
     plan = plan_update(NODE, version(facts), system, MACHINE, SITE, Layers(), 8730)
     sets = [
-        {f"boot/efi/EFI/opensuse/{name}" for name in SIGNED},
-        {f"boot/efi/EFI/BOOT/{name}" for name in ("BOOTX64.EFI", *SIGNED[1:])},
+        [f"boot/efi/EFI/opensuse/{name}" for name in SIGNED],
+        [f"boot/efi/EFI/BOOT/{name}" for name in ("BOOTX64.EFI", *SIGNED[1:])],
     ]
-    root = lay(tmp_path, {**dict.fromkeys(chain, NEW), **dict.fromkeys(sets[0] | sets[1], OLD)})
+    steps = [each.step for each in plan.bootloader if not each.when]
+    copies = [step for step in steps if isinstance(step, CopyFile)]
+    assert [step.path[1:] for step in copies if "/EFI/BOOT/" not in step.path] == sets[0]
+    for cut in range(len(copies) + 1):
+        root = lay(tmp_path / str(cut), {**dict.fromkeys(chain, NEW), **dict.fromkeys(sets[0] + sets[1], OLD)})
+        for step in copies[:cut]:
+            esp.copy_file(step, root)
+        assert any(len({(root / path).read_bytes() for path in each}) == 1 for each in sets)
+    assert {(root / path).read_bytes() for each in sets for path in each} == {NEW}
+    assert [step for step in steps if not isinstance(step, CheckFile)][-1] == MirrorEsp(
+        "/boot/efi", ("UUID=CCCC-DDDD",)
+    )
 
-    def whole(files: set[str]) -> bool:
-        return all((root / path).is_file() and (root / path).read_bytes() in (NEW, OLD) for path in files)
 
-    steps = [each.step for each in plan.bootloader if isinstance(each.step, RunInTarget | RemovePath)]
-    copied = set()
-    for step in steps:
-        if isinstance(step, RemovePath):
-            tree.remove_path(step, root)
-        elif step.argv[0] == "cp":
-            source, to = (word.lstrip("/") for word in step.argv[-2:])
-            (root / to).write_bytes(b"half")  # cp(1) truncates, then writes
-            assert any(map(whole, sets)), f"{to} was cut short, and nothing else would start"
-            shutil.copy(root / source, root / to)
-            copied.add(to)
-    assert copied == sets[0] | sets[1] and {(root / path).read_bytes() for path in copied} == {NEW}
-    assert "/dev/nvme1n1p1" not in to_json(plan)
+def test_case_29_loaders_of_the_image_come_to_an_esp_that_is_otherwise_the_nodes(node: UpdatedNode) -> None:
+    """Red Hat's shim and GRUB lie nowhere but on the ESP. They follow the image, also to an ESP that never had them;
+    what else is there is the node's, and `--full` does no less."""
+    names = ("shimx64.efi", "grubx64.efi")
+    loaders = [f"/boot/efi/EFI/redhat/{name}" for name in names]
+    lay(
+        node.image,
+        {**dict.fromkeys(loaders, NEW), "boot/efi/EFI/redhat/grub.cfg": "golden", "boot/efi/EFI/BOOT/x": "x"},
+    )
+    lay(node.root, {"boot/efi/EFI/other/a.efi": "another system's"})
+    said = {"protect": [{"pattern": "/boot/efi/", "reason": "the node's own boot loader"}], "loaders": loaders}
+    for full in (False, True):
+        node.update(full=full, **said)
+        esp = node.root / "boot/efi/EFI"
+        assert {str(path.relative_to(esp)) for path in esp.rglob("*.*")} == {
+            "other/a.efi", *(f"redhat/{name}" for name in names),
+        }  # fmt: skip
+        (esp / "redhat/grubx64.efi").write_bytes(OLD)
+    node.update(**said)
+    assert (esp / "redhat/grubx64.efi").read_bytes() == NEW
 
 
 # 30

@@ -21,7 +21,7 @@ class UpdatedNode:
         self.state.mkdir(parents=True)
         self.log: list[str] = []
 
-    def update(self, *, kernel: str = "", confirmed: bool = False, **plan: Any) -> Any:
+    def update(self, *, kernel: str = "", confirmed: bool = False, full: bool = False, **plan: Any) -> Any:
         manifest = self.root.parent / "manifest"
         manifest.write_text("".join(format_manifest(read_tree(self.image).entries)))
         site = node_site.Site(str(self.root), str(self.state), kernel, self.log.append, lambda *_: None, lambda _: None)
@@ -29,4 +29,4 @@ class UpdatedNode:
         whole = {"serial": "s", "image": "c@1", "protect": [], "fixups": [], **plan}
         source = Source({"image": f"{self.image}/", "overrides": f"{self.image.parent}/overrides/"}, {})
         known = Known(str(manifest), "", stamps, False)
-        return node_update.update(site, whole, known, source, node_update.Options(confirmed=confirmed))
+        return node_update.update(site, whole, known, source, node_update.Options(confirmed=confirmed, full=full))

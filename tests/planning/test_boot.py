@@ -1,15 +1,18 @@
 """Which program comes next, as a table."""
 
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 from attrs import evolve
 
 from imaged.model.boot import LOADERS, SHIMS, Arch, BootClient, BootOffer, Chain, LocalBoot, Stage
+from imaged.model.errors import ImagedError
+from imaged.model.machine import Discovery
 from imaged.model.names import ImageRef
 from imaged.model.net import Mac
+from imaged.model.next_boot import MEMTEST
 from imaged.model.node import BootAction, Node
-from imaged.model.settings import DhcpMode, DhcpSettings, Settings
+from imaged.model.settings import DhcpMode, DhcpSettings, Settings, Subnet
 from imaged.planning import boot
 from imaged.planning.dhcp_reply import _FILE_MAX
 
@@ -72,6 +75,64 @@ def test_chain_of_uefi(chain, secure_boot, install, local, arch):
         assert boot.decide(client, of_node, SETTINGS, chain, BOTH) == expected[arch]
 
 
+@pytest.mark.parametrize(
+    ("action", "expected"),
+    [(BootAction.RESCUE, SIGNED), (BootAction.KERNEL, SIGNED), (BootAction.MEMTEST, IPXE), (BootAction.IPXE, IPXE)],
+)
+def test_what_nobody_signed_comes_by_ipxe_where_secure_boot_is_not_known(action, expected):
+    """Where it turns out to be on, the firmware refuses iPXE and goes on to the disk."""
+    node = evolve(INSTALL, action=action)
+    client = BootClient(MAC, Arch.X86_64, Stage.ROM)
+    assert boot.decide(client, node, SETTINGS, Chain.AUTO, BOTH) == expected[Arch.X86_64]
+    for known, answer in ((True, SIGNED), (False, IPXE)):
+        of_node = evolve(node, secure_boot=known)
+        assert boot.decide(client, of_node, SETTINGS, Chain.AUTO, BOTH) == answer[Arch.X86_64]
+    assert boot.decide(BootClient(MAC, Arch.BIOS, Stage.ROM), node, SETTINGS, Chain.AUTO, BOTH) == BootOffer(
+        "loaders/undionly.kpxe"
+    )
+
+
+EVERYTHING = BOTH | frozenset(MEMTEST.values())
+
+
+@pytest.mark.parametrize(
+    ("action", "secure_boot", "arch", "chain", "served", "why"),
+    [
+        (BootAction.MEMTEST, None, "x86_64", Chain.AUTO, EVERYTHING, ""),
+        (BootAction.MEMTEST, False, "", Chain.GRUB, EVERYTHING, ""),
+        (BootAction.MEMTEST, True, "x86_64", Chain.AUTO, EVERYTHING, "nobody signed memtest86"),
+        (BootAction.MEMTEST, None, "aarch64", Chain.AUTO, EVERYTHING, "this is aarch64"),
+        (BootAction.MEMTEST, None, "x86_64", Chain.AUTO, BOTH, "memtest86. is not here"),
+        (BootAction.IPXE, None, "x86_64", Chain.AUTO, BOTH, ""),
+        (BootAction.IPXE, None, "", Chain.AUTO, frozenset(), ""),
+        (BootAction.IPXE, True, "x86_64", Chain.IPXE, BOTH, ""),
+        (BootAction.IPXE, True, "x86_64", Chain.AUTO, BOTH, "Secure Boot is on"),
+        (BootAction.IPXE, None, "x86_64", Chain.GRUB, BOTH, "its subnet says so"),
+        (BootAction.IPXE, None, "aarch64", Chain.AUTO, frozenset(SHIMS.values()), "no iPXE for aarch64"),
+        *((action, True, "aarch64", chain, frozenset(), "") for chain in Chain
+          for action in (BootAction.INSTALL, BootAction.LOCAL, BootAction.RESCUE, BootAction.KERNEL)),
+    ],
+)  # fmt: skip
+def test_actions_that_a_machine_cannot_do_are_refused_beforehand(action, secure_boot, arch, chain, served, why):
+    node = evolve(INSTALL, secure_boot=secure_boot)
+    if not why:
+        boot.refuse(node, action, arch, chain, served)
+        return
+    with pytest.raises(ImagedError, match=why):
+        boot.refuse(node, action, arch, chain, served)
+
+
+def test_the_chain_of_a_nodes_own_subnet():
+    subnets = (
+        Subnet(IPv4Network("10.0.0.0/24"), chain=Chain.IPXE),
+        Subnet(IPv4Network("10.1.0.0/24"), chain=Chain.GRUB),
+    )
+    settings = evolve(SETTINGS, dhcp=DhcpSettings(DhcpMode.AUTHORITATIVE, subnets))
+    for address, chain in (("10.0.0.7", Chain.IPXE), ("10.1.0.7", Chain.GRUB), ("10.2.0.7", Chain.AUTO)):
+        assert boot.chain_of_node(evolve(INSTALL, address=IPv4Address(address)), settings) is chain
+    assert boot.chain_of_node(INSTALL, settings) is Chain.AUTO
+
+
 @pytest.mark.parametrize(("chain", "expected"), [(Chain.AUTO, IPXE), (Chain.IPXE, IPXE), (Chain.GRUB, SIGNED)])
 @pytest.mark.parametrize("arch", SIGNED)
 def test_chain_of_a_machine_without_a_name(chain, expected, arch):
@@ -108,6 +169,22 @@ def test_other_clients_have_one_chain(chain, arch, stage, expected):
 def test_beside_another_server_nothing_is_said_to_machines_that_are_left_alone(node, arch, stage):
     proxy = Settings(IPv4Address("10.0.0.1"), dhcp=DhcpSettings(DhcpMode.PROXY))
     assert boot.decide(BootClient(MAC, arch, stage), node, proxy, Chain.AUTO, BOTH) == LocalBoot()
+
+
+@pytest.mark.parametrize("mode", [DhcpMode.AUTHORITATIVE, DhcpMode.PROXY])
+@pytest.mark.parametrize("discovery", [Discovery.ASK, Discovery.INVENTORY])
+@pytest.mark.parametrize(
+    ("arch", "node", "expected"),
+    [
+        (Arch.BIOS, None, BootOffer("loaders/undionly.kpxe")),
+        (Arch.X86_64, None, BootOffer("loaders/snponly.efi")),
+        (Arch.OTHER, None, None),
+        (Arch.BIOS, LOCAL, LocalBoot()),
+    ],
+)
+def test_a_machine_without_a_name_that_is_to_be_asked_gets_a_loader(mode, discovery, arch, node, expected):
+    settings = evolve(SETTINGS, discovery=discovery, dhcp=DhcpSettings(mode))
+    assert boot.decide(BootClient(MAC, arch, Stage.ROM), node, settings, Chain.AUTO, BOTH) == expected
 
 
 def test_the_script_is_asked_for_by_uuid_too_and_fits_the_header():

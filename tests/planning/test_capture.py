@@ -1,6 +1,7 @@
 """From a probe's output to a capture: what is kept, what is left out and why, rsync's command lines, a layout."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -8,8 +9,10 @@ from attrs import evolve
 
 from imaged.model.capture import Block, Golden, GoldenFacts, Mounted, Space, Swap
 from imaged.model.errors import BadInput
+from imaged.model.size import GIB
 from imaged.model.stack import Filesystem
-from imaged.planning.capture import Wishes, plan
+from imaged.planning.capture import Kept, Wishes, plan
+from imaged.planning.capture_btrfs import subvolumes
 from imaged.planning.capture_daemon import script
 from imaged.planning.capture_layout import draft
 from imaged.planning.capture_probe import PROBE, parse
@@ -328,6 +331,37 @@ def test_a_drafted_layout_is_a_layout(name: str) -> None:
     facts = _facts(name)
     layout = read(yaml.safe_load(draft(facts, plan(facts, Wishes()), "gold", {})), "gold")
     assert [(part.id, part.mount) for disk in layout.disks for part in disk.partitions] == _PARTITIONS[name]
+
+
+def test_the_layout_of_btrfs_has_its_subvolumes() -> None:
+    """SUSE's root is mounted without a name: it is the filesystem's default. What is not mounted lies in its parent."""
+    facts = _facts("opensuse-btrfs")
+    held = {"/": GIB, "/var": 2 * GIB, "/home": GIB}
+    root = read(yaml.safe_load(draft(facts, plan(facts, Wishes()), "gold", held)), "gold").disks[0].partitions[-1]
+    snapshot = "@/.snapshots/1/snapshot"
+    assert root.btrfs and root.btrfs.default == snapshot
+    assert [(each.path, each.mount, each.nodatacow) for each in root.btrfs.subvolumes] == [
+        (snapshot, "/", False), ("@/.snapshots", "/.snapshots", False),
+        ("@/boot/grub2/x86_64-efi", "/boot/grub2/x86_64-efi", False), ("@/home", "/home", False),
+        (f"{snapshot}/opt/nested", "", False), ("@/srv", "/srv", False), ("@/var", "/var", True),
+        ("@/var/lib/machines", "", False),
+    ]  # fmt: skip
+    assert 4 * GIB < root.size.min < 5 * GIB, "all of them lie there"
+
+
+@pytest.mark.parametrize(
+    ("volume", "line", "expected"),
+    [
+        ("/@", "UUID=1 / btrfs subvol=@ 0 0\n", {"subvolumes": [{"path": "@", "mount": "/"}]}),
+        ("/@", "UUID=1 / btrfs subvolid=256 0 0\n", {"subvolumes": [{"path": "@", "mount": "/"}]}),
+        ("/@", "UUID=1 / btrfs defaults 0 0\n", {"default": "@", "subvolumes": [{"path": "@", "mount": "/"}]}),
+        ("/", "", {}),
+        ("/a b", "", {}),
+    ],
+)
+def test_which_subvolume_is_the_default(volume: str, line: str, expected: dict[str, Any]) -> None:
+    facts = evolve(_facts("opensuse-btrfs"), fstab=line)
+    assert subvolumes(facts, [Kept("/", "btrfs", "/dev/sda1", volume=volume.strip("/"))]) == expected
 
 
 def test_the_layout_of_lvm_has_its_volumes_and_takes_least_sizes_from_what_is_used() -> None:

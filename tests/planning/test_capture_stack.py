@@ -126,17 +126,43 @@ def test_swap_and_the_esp_on_arrays_are_plain_on_each_disk() -> None:
     assert [each.id for each in layout.raid] == ["md-root"]
 
 
-def test_a_thin_volume_becomes_one_that_is_not() -> None:
+THIN = (
+    SDA, part("sda1", "8:1", 499 * GIB), part("sda2", "8:2", GIB, "ext4"),
+    Block("dm-0", "253:0", "lvm", GIB, ("sda1",), alias="vg--x-pool_tmeta"),
+    Block("dm-1", "253:1", "lvm", 400 * GIB, ("sda1",), alias="vg--x-pool_tdata"),
+    Block("dm-2", "253:2", "lvm", 400 * GIB, ("dm-0", "dm-1"), alias="vg--x-pool-tpool"),
+    Block("dm-3", "253:3", "lvm", 50 * GIB, ("dm-2",), "ext4", alias="vg--x-root"),
+    Block("dm-4", "253:4", "lvm", 900 * GIB, ("dm-2",), "xfs", alias="vg--x-home"),
+    Block("dm-5", "253:5", "lvm", 2 * GIB, ("sda1",), "swap", alias="vg--x-swap"),
+)  # fmt: skip
+
+
+def test_thin_volumes_are_drafted_with_their_pool() -> None:
+    text, layout = drafted(client(THIN, {"/": "dm-3", "/boot": "sda2", "/home": "dm-4"}, "/dev/dm-5"))
+    assert "thin volumes" not in text
+    (group,) = layout.lvm
+    assert [(each.id, each.size.min >= 512 * MIB, each.size.max) for each in group.thin] == [("pool", True, None)]
+    assert [(each.id, each.pool, each.size.min // GIB) for each in group.lvs] == [
+        ("swap", "", 0), ("root", "pool", 50), ("home", "pool", 900),
+    ]  # fmt: skip
+
+
+def test_where_grub_would_have_to_read_a_thin_volume_it_becomes_one_that_is_not() -> None:
+    text, layout = drafted(client(THIN, {"/": "dm-3"}))
+    assert "Its thin volumes are drafted as ones that have their whole size." in text
+    assert [(each.id, each.pool) for each in layout.lvm[0].lvs] == [("root", "")] and not layout.lvm[0].thin
+
+
+def test_subvolumes_on_a_volume_are_drafted_too() -> None:
     blocks = (
-        SDA, part("sda1", "8:1", 499 * GIB),
-        Block("dm-0", "253:0", "lvm", GIB, ("sda1",), alias="vg-pool_tmeta"),
-        Block("dm-1", "253:1", "lvm", 400 * GIB, ("sda1",), alias="vg-pool_tdata"),
-        Block("dm-2", "253:2", "lvm", 400 * GIB, ("dm-0", "dm-1"), alias="vg-pool-tpool"),
-        Block("dm-3", "253:3", "lvm", 50 * GIB, ("dm-2",), "ext4", alias="vg-root"),
+        SDA, part("sda1", "8:1", 499 * GIB), Block("dm-0", "253:0", "lvm", 90 * GIB, ("sda1",), "btrfs", alias="v-r"),
     )  # fmt: skip
-    text, layout = drafted(client(blocks, {"/": "dm-3"}))
-    assert "thin" in text
-    assert [(each.id, each.pool) for each in layout.lvm[0].lvs] == [("root", "")]
+    facts = client(blocks, {"/": "dm-0"}, firmware="bios")
+    (root,) = facts.mounts
+    root = evolve(root, root="/@", volume="/@")
+    _, layout = drafted(evolve(facts, mounts=(root, evolve(root, id=2, at="/home", root="/@home", volume="/@home"))))
+    btrfs = layout.lvm[0].lvs[0].btrfs
+    assert btrfs and [(each.path, each.mount) for each in btrfs.subvolumes] == [("@", "/"), ("@home", "/home")]
 
 
 @pytest.mark.parametrize(

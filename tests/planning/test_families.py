@@ -16,13 +16,16 @@ import pytest
 from attrs import evolve
 
 from imaged.model.hardware import Bus, Disk, Firmware, Inventory, Nic
+from imaged.model.host import Host, Identity
 from imaged.model.image import ImageFacts, Kernel
 from imaged.model.names import ImageRef
 from imaged.model.net import Mac
 from imaged.model.node import Node
-from imaged.model.plan import CheckFile, RemovePath, RunInTarget, SetBootEntries, Step, WriteFile
+from imaged.model.plan import CheckFile, CheckInitrd, MoveFile, RemovePath, RunInTarget, Step, WriteFile
 from imaged.model.stack import Filesystem, Unlock
 from imaged.model.system import PlannedArray, PlannedCrypt, PlannedFilesystem, PlannedSwap, RootOn, System
+from imaged.model.uefi import MirrorEsp, SetBootEntries
+from imaged.planning.fixups.bls import rescue_kernel
 from imaged.planning.fixups.checks import checks
 from imaged.planning.fixups.console import console_getty
 from imaged.planning.fixups.initramfs import crash_dump
@@ -64,7 +67,8 @@ ROCKY = ImageFacts(
     files=("/boot", "/boot/efi", "/boot/loader/entries", "/etc/default/grub", "/etc/kdump.conf", "/etc/lvm/devices",
            "/etc/multipath", "/boot/efi/EFI/BOOT/BOOTX64.EFI", "/boot/efi/EFI/BOOT/fbx64.efi",
            "/boot/efi/EFI/rocky/BOOTX64.CSV", "/boot/efi/EFI/rocky/grubx64.efi", "/boot/efi/EFI/rocky/mmx64.efi",
-           "/boot/efi/EFI/rocky/shimx64.efi", f"/boot/loader/entries/{OLD}-{ROCKY_KERNEL}.conf"),
+           "/boot/efi/EFI/rocky/shimx64.efi", f"/boot/loader/entries/{OLD}-{ROCKY_KERNEL}.conf",
+           f"/boot/vmlinuz-0-rescue-{OLD}", f"/boot/initramfs-0-rescue-{OLD}.img"),
     texts={
         "/etc/fstab": FSTAB,
         "/etc/default/grub": (
@@ -206,7 +210,7 @@ DEBIAN = ImageFacts(
 def of_tree(name: str) -> ImageFacts:
     """Of those that are here as whole trees only."""
     with TemporaryDirectory() as directory:
-        return read(Tree(lay(name, Path(directory))))
+        return evolve(read(Tree(lay(name, Path(directory)))), labelled=True)
 
 
 FAMILIES = {
@@ -337,3 +341,51 @@ def test_every_file_of_ours_that_is_checked_is_written(family: str) -> None:
             assert step.path in written
     assert [step for step in steps if isinstance(step, SetBootEntries)]
     assert not [s for s in steps if isinstance(s, RunInTarget) and s.argv[0] == "grub2-install" and "efi" in s.argv[1]]
+
+
+TWIN = "fedcba9876543210fedcba9876543210"
+
+
+@pytest.mark.parametrize(
+    ("identities", "identity", "moved", "gone"),
+    [
+        ((OLD,), None, (OLD,), ()),
+        ((OLD,), Identity.GOLDEN, (), ()),
+        ((OLD, TWIN), None, (OLD,), (TWIN,)),
+        ((target(ROCKY).machine_id,), None, (), ()),
+        ((), None, (), ()),
+    ],
+    ids=["renamed", "a twin of the golden client", "one is enough", "captured from this very node", "none"],
+)
+def test_rescue_kernels_have_the_nodes_name(identities: tuple, identity: Identity, moved: tuple, gone: tuple) -> None:
+    def files(names: tuple[str, ...]) -> list[str]:
+        return sorted(
+            f"/boot/{each}" for name in names for each in (f"vmlinuz-0-rescue-{name}", f"i-0-rescue-{name}.img")
+        )
+
+    of = target(evolve(ROCKY, files=tuple(files(identities))))
+    of = evolve(of, host=Host(identity=identity) if identity else Host())
+    steps = rescue_kernel(of)
+    assert [each.source for each in steps if isinstance(each, MoveFile)] == files(moved)
+    assert [each.path for each in steps if isinstance(each, MoveFile)] == files((of.machine_id,) * len(moved))
+    assert sorted(each.path for each in steps if isinstance(each, RemovePath)) == files(gone)
+
+
+def test_an_initramfs_that_is_made_here_must_hold_what_the_root_needs() -> None:
+    """Its disk's driver, its filesystem and all between; one for any hardware came with the image and is not opened."""
+    facts = evolve(ROCKY, commands=(*ROCKY.commands, "lsinitrd"))
+    wanted = [step for step in checks(target(facts, STACK)) if isinstance(step, CheckInitrd)]
+    assert [(each.kernel, each.lister, each.modules) for each in wanted] == [
+        (ROCKY_KERNEL, "lsinitrd", (("nvme",), ("raid1",), ("dm_crypt",), ("dm_mod",), ("ext4",)))
+    ]
+    (plain,) = (step for step in checks(target(facts)) if isinstance(step, CheckInitrd))
+    assert plain.modules == (("nvme",), ("ext4",))
+    generic = evolve(facts, initramfs_generic=True)
+    assert not any(isinstance(step, CheckInitrd) for step in (*checks(target(generic)), *checks(target(ROCKY))))
+
+
+def test_each_copy_of_the_esp_is_read_back() -> None:
+    of = target(ROCKY, evolve(SYSTEM, esp_mirrors=("/dev/sdb1",)))
+    assert [step for step in checks(of) if isinstance(step, MirrorEsp)] == [
+        MirrorEsp("/boot/efi", ("/dev/sdb1",), check=True)
+    ]

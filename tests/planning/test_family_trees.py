@@ -5,7 +5,6 @@
 
 import json
 import os
-import re
 from pathlib import Path
 from uuid import UUID
 
@@ -46,8 +45,6 @@ GOLDEN = (
     "7B77-95E7", "36000c2900000000000000000000dead1", "naa.6000c2900000000000000000000dead1", "/dev/mapper/rhel-",
     "rhel/root", "00:50:56:ab:cd:ef", "10.9.8.7", "0a1b2c3d4e5f", "golden",
 )  # fmt: skip
-# A rescue kernel has the golden client's machine-id in its name, and its entry must say it.
-_RESCUE = r"0-rescue-|-0-rescue\.conf$"
 # Other words of a file that stays as it is, and what a program of the image writes anew.
 STAYS = {
     "/etc/resolv.conf": "10.9.8.1",
@@ -57,7 +54,7 @@ STAYS = {
 
 
 def target(root: Path) -> Target:
-    facts = read(Tree(root))
+    facts = evolve(read(Tree(root)), labelled=True)  # the trees are laid by anybody, who may not set labels
     esp = evolve(ESP, mount="/boot") if "/boot/loader/loader.conf" in facts.files else ESP
     bios = "i386-pc" in facts.grub_platforms
     return Target(
@@ -145,6 +142,6 @@ def test_nothing_of_the_golden_client_is_left(name: str, tmp_path: Path) -> None
         path: word
         for path, (_, content) in state(tmp_path).items()
         for word in GOLDEN
-        if word in content.decode("latin-1") and not re.search(_RESCUE, path)
+        if word in path + content.decode("latin-1")
     }
     assert {path: word for path, word in left.items() if STAYS.get(path) != word} == {}

@@ -10,19 +10,22 @@ from imaged.model.image import ImageFacts, Kernel
 from imaged.model.names import ImageRef
 from imaged.model.net import Mac
 from imaged.model.node import Node
-from imaged.model.plan import CheckDevice, CheckFile, KeepSecret, MakeLink, RemovePath, RunInTarget, WriteFile
+from imaged.model.plan import CheckDevice, CheckFile, KeepSecret, MakeLink, MoveFile, RemovePath, RunInTarget, WriteFile
 from imaged.model.stack import Filesystem
 from imaged.model.system import PlannedFilesystem, PlannedSwap, System
+from imaged.model.uefi import InstallGrub
 from imaged.planning.fixups.boot import grub, kernel_command_line, remember_install_disk
 from imaged.planning.fixups.checks import checks
 from imaged.planning.fixups.first_boot import report_up
 from imaged.planning.fixups.identity import hostname, machine_identity, node_secret, ssh_host_keys
 from imaged.planning.fixups.initramfs import initramfs
+from imaged.planning.fixups.loader import boot_loader
 from imaged.planning.fixups.network import network
 from imaged.planning.fixups.order import BOOTLOADER, FIXUPS, apply
 from imaged.planning.fixups.quarantine import quarantine
 from imaged.planning.fixups.storage import fstab, resume
 from imaged.planning.fixups.target import Target
+from imaged.planning.touched import touches
 
 SITE = UUID("6f1d0d5e-8f2c-4d0e-9d57-8f5d3f0d1a11")
 MAC = Mac.parse("52:54:00:00:00:01")
@@ -66,7 +69,7 @@ def written(steps: tuple, path: str) -> str:
 
 
 def commands(steps: tuple) -> list[tuple[str, ...]]:
-    return [step.argv for step in steps if isinstance(step, RunInTarget)]
+    return [step.argv for step in steps if isinstance(step, RunInTarget | InstallGrub)]
 
 
 def test_fstab_names_filesystems_by_uuid_and_keeps_what_is_on_no_disk() -> None:
@@ -95,6 +98,11 @@ def test_fstab_escapes_what_would_end_a_field() -> None:
     odd = evolve(TARGET.system.filesystems[1], mount="/srv/two words", fs=Filesystem.XFS)
     text = written(fstab(with_system(filesystems=(*TARGET.system.filesystems, odd))), "/etc/fstab")
     assert f"UUID={odd.uuid} /srv/two\\040words xfs defaults,nofail 0 0" in text.splitlines()
+
+
+def test_a_mirror_starts_without_the_disk_that_has_its_esp() -> None:
+    text = written(fstab(with_system(esp_mirrors=("/dev/nvme1n1p2",))), "/etc/fstab")
+    assert "UUID=AAAA-BBBB /boot/efi vfat umask=0077,nofail 0 2" in text.splitlines()
 
 
 @pytest.mark.parametrize(
@@ -180,18 +188,23 @@ def test_resolv_conf_only_where_nobody_else_writes_it(units: tuple, dns: tuple, 
     [
         ({}, [
             ("grub-install", "--target=i386-pc", "/dev/nvme0n1"),
-            ("grub-install", "--target=x86_64-efi", "--efi-directory=/boot/efi", "--no-nvram", "--uefi-secure-boot",
-             "--force-extra-removable"),
-            ("update-grub",)]),
+            ("grub-install", "--target=x86_64-efi", "--no-nvram", "--uefi-secure-boot",
+             "--force-extra-removable")]),
         ({"system": evolve(TARGET.system, bios=False), "facts": evolve(FACTS, grub_signed=False)}, [
-            ("grub-install", "--target=x86_64-efi", "--efi-directory=/boot/efi", "--no-nvram", "--removable"),
-            ("update-grub",)]),
-        ({"system": evolve(TARGET.system, uefi=False)},
-         [("grub-install", "--target=i386-pc", "/dev/nvme0n1"), ("update-grub",)]),
+            ("grub-install", "--target=x86_64-efi", "--no-nvram", "--removable")]),
+        ({"system": evolve(TARGET.system, uefi=False)}, [("grub-install", "--target=i386-pc", "/dev/nvme0n1")]),
     ],
 )  # fmt: skip
 def test_grub(changes: dict, expected: list) -> None:
     assert commands(grub(evolve(TARGET, **changes))) == expected
+
+
+def test_a_menu_is_whole_before_it_has_its_name() -> None:
+    new, menu = "/boot/grub/grub.cfg.imaged-new", "/boot/grub/grub.cfg"
+    *_, made, moved = boot_loader(TARGET)
+    assert isinstance(made, RunInTarget) and made.argv == ("update-grub", "-o", new)
+    assert isinstance(moved, MoveFile) and (moved.source, moved.path) == (new, menu)
+    assert [each.path for each in touches((made, moved))] == [menu]
 
 
 OWN_WORDS = f'GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX resume=UUID={TARGET.system.swaps[0].uuid}'
@@ -218,7 +231,8 @@ def test_console(console: str, lines: list[str]) -> None:
         ({"initramfs_generic": False}, [("update-initramfs", "-u", "-k", "6.1.0-1-amd64")]),
         ({"kernels": (Kernel("6.1", "/boot/vmlinuz-6.1"),)}, [("update-initramfs", "-c", "-k", "6.1")]),
         ({"initramfs_generic": False, "commands": ("dracut",)},
-         [("dracut", "--force", "--no-hostonly", "--kver", "6.1.0-1-amd64", "/boot/initrd.img-6.1.0-1-amd64")]),
+         [("dracut", "--force", "--no-hostonly", "--kver", "6.1.0-1-amd64",
+           "/boot/initrd.img-6.1.0-1-amd64.imaged-new")]),
     ],
 )  # fmt: skip
 def test_initramfs_is_built_only_where_the_image_brings_no_generic_one(changes: dict, expected: list) -> None:

@@ -178,3 +178,15 @@ def test_labels_are_set_where_they_are_looked_at(config: str, commands: tuple[st
     found = [step.argv for step in selinux_labels(target) if isinstance(step, RunInTarget)]
     assert [argv[3] for argv in found] == ([f"/etc/selinux/{policy}/contexts/files/file_contexts"] if policy else [])
     assert BOOTLOADER[-1] is UPDATE_FIXUPS[-1] is selinux_labels
+
+
+def test_an_image_whose_labels_were_lost_gets_all_of_them() -> None:
+    """Else the node would not start; those of an image that has them came with its files."""
+    texts = {"/etc/selinux/config": "SELINUX=enforcing\n"}
+    (step,) = selinux_labels(with_facts(commands=("setfiles",), texts=texts, labelled=False))
+    assert isinstance(step, RunInTarget) and step.argv[-1] == "/" and step.timeout > 900
+    left_out = {after for before, after in zip(step.argv, step.argv[1:], strict=False) if before == "-e"}
+    assert left_out >= {"/dev", "/proc", "/run", "/sys"}
+    for labelled in (True, None):
+        (some,) = selinux_labels(with_facts(commands=("setfiles",), texts=texts, labelled=labelled))
+        assert isinstance(some, RunInTarget) and "/" not in some.argv and "/etc" in some.argv

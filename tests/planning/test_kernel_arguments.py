@@ -2,7 +2,7 @@
 
 import pytest
 
-from imaged.planning.script import Serial, install_arguments, medium_arguments, serial
+from imaged.planning.script import Serial, install_arguments, inventory_arguments, medium_arguments, serial
 
 SERVER = "http://192.168.100.200:8080"
 
@@ -13,6 +13,7 @@ SERVER = "http://192.168.100.200:8080"
         (install_arguments("S", "T", ""), "imaged.server=S imaged.token=T console=tty0"),
         (install_arguments("S", "T", "ttyS0"), "imaged.server=S imaged.token=T console=tty0 console=ttyS0"),
         (install_arguments("S", "T", "", rescue=True), "imaged.server=S imaged.token=T imaged.rescue=1 console=tty0"),
+        (inventory_arguments("S", "T", ""), "imaged.server=S imaged.token=T imaged.inventory=1 console=tty0"),
         (medium_arguments("S", "M", ""), "imaged.server=S imaged.medium=M console=tty0"),
         (medium_arguments("S", "M", "", "ip=::::n:eth0:dhcp"),
          "imaged.server=S imaged.medium=M ip=::::n:eth0:dhcp console=tty0"),
@@ -27,6 +28,7 @@ def test_short_enough_for_loaders_that_cut_at_255() -> None:
     for line in (
         install_arguments(SERVER, "x" * 32, "ttyS0,115200n8", rescue=True) + " BOOTIF=01-52-54-00-12-34-56",
         medium_arguments(SERVER, "x" * 32, "ttyS0,115200n8", longest),
+        inventory_arguments(SERVER, "x" * 61, "ttyS0,115200n8") + " BOOTIF=01-52-54-00-12-34-56",
     ):
         assert len(line) + len("rdinit=/sbin/imaged-init ") <= 255
 

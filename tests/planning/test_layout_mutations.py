@@ -23,7 +23,7 @@ from imaged.model.errors import BadInput, CannotPlan
 from imaged.model.found import FoundGroup, FoundPartition, FoundVolume
 from imaged.model.hardware import Bus, Disk, Firmware, Inventory, partition_path
 from imaged.model.image import ImageFacts, Kernel, Version
-from imaged.model.layout import DiskSpec, Layout, Partition, Wipe
+from imaged.model.layout import DiskSpec, Label, Layout, Partition, Wipe
 from imaged.model.names import ImageRef
 from imaged.model.net import Mac
 from imaged.model.node import Node
@@ -80,6 +80,11 @@ _HDDS = tuple(_ssd(number, 4000, rotational=True) for number in (4, 5, 6))
 _HOME = FoundPartition(4, 100 * GIB, 2 * GIB, "h", holds="ext4", uuid="11111111-2222-4333-8444-555555555555")
 _OTHER = FoundPartition(2, GIB, 20 * GIB, "old", holds="LVM2_member")
 _ONE = Disk("/dev/sdz", 200 * GIB, bus=Bus.USB, serial="Z", by_path="usb-1", table="gpt", partitions=(_OTHER, _HOME))
+_OF_MBR = (
+    FoundPartition(1, GIB, 2 * GIB, type="0x83", holds="ext4"),
+    FoundPartition(3, 30 * GIB, 130 * GIB, type="0xf"),
+    evolve(_HOME, number=5, name="", type="0x83"),
+)
 _KEPT = FoundGroup("vgkeep", "g1", ("/dev/sdy1",), (FoundVolume("kept", 10 * GIB, "xfs", "22222222-2222-4333-8444-5"),))
 _VG0 = FoundGroup("vg0", "g2", ("/dev/sdz2",), (FoundVolume("a", 2 * GIB, "xfs", "33333333-2222-4333-8444-5"),), GIB)
 
@@ -99,6 +104,8 @@ _MACHINES = (
     _machine(_ssd(0), _ONE),
     _machine(_ONE),
 )
+_WITH_MBR = _machine(_ssd(0), _ssd(1), *_HDDS, evolve(_ONE, table="dos", partitions=_OF_MBR))
+_ON_MBR = [("disks/2/label", "msdos"), ("disks/2/partitions/3/number", 5)]
 _FACTS = ImageFacts(
     "x86_64",
     kernels=(Kernel("6.1", "/boot/vmlinuz-6.1", "/boot/initrd.img-6.1"),),
@@ -171,6 +178,30 @@ def test_a_mutated_layout_gives_an_error_or_a_right_plan(changes: list[tuple[str
     _judge(made, layout)
 
 
+@given(st.lists(st.sampled_from(_CHANGES), max_size=2))
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+def test_the_same_with_partitions_in_an_mbr_that_stay(changes: list[tuple[str, Any]]) -> None:
+    try:
+        layout = read(_mutated([*_ON_MBR, *changes]), "mutated")
+        made = plan(_NODE, _VERSION, layout, _WITH_MBR, _SITE)
+    except (BadInput, CannotPlan) as error:
+        assert error.what
+        event(type(error).__name__)
+        return
+    event("plan")
+    _judge(made, layout)
+
+
+def test_logical_partitions_are_made_beside_one_that_stays() -> None:
+    """Two numbers are left for primary ones, and the layout wants four."""
+    layout = read(_mutated(_ON_MBR), "mutated")
+    made = plan(_NODE, _VERSION, layout, _WITH_MBR, _SITE)
+    _judge(made, layout)
+    steps = (step for phase in made.phases for step in phase.steps)
+    (table,) = (step for step in steps if isinstance(step, MakeTable) and step.disk.path == "/dev/sdz")
+    assert {each.number: each.name for each in table.partitions if not each.kept} == {6: "l", 7: "p", 8: "s", 9: "z"}
+
+
 @pytest.mark.parametrize("machine", _MACHINES[:2])
 def test_the_layout_as_it_is_gives_a_plan(machine: Inventory) -> None:
     layout = read(_EVERYTHING, "everything")
@@ -204,7 +235,10 @@ def _judge_groups(layout: Layout, steps: list[Step]) -> None:
 
 
 def _judge_table(step: MakeTable) -> None:
-    there = sorted(step.partitions, key=lambda each: each.start)
+    frames = {each.number for each in step.disk.partitions if each.is_extended}
+    there = sorted((each for each in step.partitions if each.number not in frames), key=lambda each: each.start)
+    chained = [each for each in there if step.label is Label.MSDOS and each.number > 4]
+    assert all(one.start + one.size < two.start for one, two in pairwise(chained)), "no room for the next one's record"
     assert all(one.start + one.size <= two.start for one, two in pairwise(there)), "overlap"
     assert there[0].start >= 34 * step.disk.logical_sector
     assert there[-1].start + there[-1].size <= step.disk.size - 33 * 512

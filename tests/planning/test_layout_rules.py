@@ -43,6 +43,10 @@ _NEW = {"id": "n", "role": "data", "size": "1G"}
 _D = "disks[2].partitions"
 
 _DISKS = [
+    ({f"{_D}[4].id": "a b"}, f"{_D}[4].id: 'a b' must be 1 to 36 letters, digits, '-' or '_'"),
+    ({f"{_D}[+]": {"id": "n", "role": "boot", "size": "1G"}},
+     f"{_D}[5].fs: the key 'fs' is missing (role boot needs a filesystem)\n"
+     f"  {_D}[5].mount: role boot and the mount point /boot go together"),
     ({"disks[1].count.min": -1}, "disks[1].count.min: -1 is less than none"),
     ({"disks[1].count": 0}, "disks[1].count.max: 0 is not within 1 to 9999"),
     ({"disks[1].count": {"min": 3, "max": 2}}, "disks[1].count: min 3 is above max 2"),
@@ -63,7 +67,7 @@ _DISKS = [
      f"{_D}[3].number: 61 is not within 1 to 60"),
     ({f"{_D}[4]": _GONE, "disks[2].label": "msdos", f"{_D}[3].number": 5, f"{_D}[0].type": "8e0"},
      f"{_D}[0].type: '8e0' is not a type of msdos (two hexadecimal digits, such as 83)"),
-    ({"disks[2].label": "msdos", f"{_D}[3].number": 5}, f"{_D}: 5 are too many, msdos holds 4"),
+    ({"disks[2].label": "msdos", f"{_D}[3].number": 4}, f"{_D}: 5 are too many, msdos holds 4"),
     ({"disks[0].partitions[+]": {"id": "e2", "role": "esp", "size": "1G", "fs": "vfat"},
       "esp.mirrors": ["os[1].esp", "os[*].e2"]},
      "disks[0].partitions[4].role: esp is there already (disks[0].partitions[1])"),
@@ -77,6 +81,7 @@ _DISKS = [
 ]  # fmt: skip
 
 _CONTENTS = [
+    ({f"{_D}[+]": _NEW | {"fs": "ext4", "options": "noatime"}}, f"{_D}[5].options: needs mount"),
     ({"raid[0].fs": "zfs"}, "raid[0].fs: 'zfs' is not one of ext4, xfs, btrfs, vfat, f2fs"),
     ({"raid[2].fs": _GONE}, "raid[2].mount: needs fs"),
     ({"luks[0].fs": _GONE, "luks[0].mount": _GONE, "luks[0].label": "x"}, "luks[0].label: needs fs"),
@@ -170,6 +175,10 @@ _ARRAYS = [
 ]  # fmt: skip
 
 _REFERENCES = [
+    ({"lvm[0].lvs[+]": {"id": "loop", "size": "1G"}, "luks[+]": {"id": "c9", "devices": "loop"}, "lvm[0].devices": "c9",
+      "disks[2].partitions[1].role": "data"},
+     "luks[1].devices: goes round in a circle (luks[1] -> lvm[0] -> luks[1])\n"
+     "  lvm[0].devices: goes round in a circle (lvm[0] -> luks[1] -> lvm[0])"),
     ({"raid[0].devices": ["os[*]b"]}, "raid[0].devices[0]: 'os[*]b' names no device (Write os.pv, os[0].pv or os[*].pv "
      "for partitions, or the id of an array, encrypted device or volume)"),
     ({"luks[0].devices": "two.l"}, "luks[0].devices[0]: there is no disk entry 'two' (there is os, data, one)"),
@@ -248,6 +257,8 @@ _WHEN = [
 ]  # fmt: skip
 
 _BOOT = [
+    ({"boot.firmware": "bios", "disks[0].partitions[0]": _GONE},
+     "boot.firmware: bios needs a partition of role bios_grub on GPT"),
     ({"raid[1].mount": "/root"}, "disks: nothing is mounted at /"),
     ({"raid[1].mount": "/efi"}, "disks: nothing is mounted at /\n"
      "  raid[1].mount: firmware reads nothing but partitions of role esp (esp.mirrors keeps copies alike)"),

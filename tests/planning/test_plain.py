@@ -50,7 +50,7 @@ def test_what_is_in_the_script(how: Plain, there: str) -> None:
     [
         (Plain("a", dry_run=True), "\npull\n"),
         (Plain("a", dry_run=True), "put /etc/motd"),
-        (Plain("a", delete=False), "--delete"),
+        (Plain("a", delete=False), "--delete-delay"),
         (Plain("a", delete=False), "-gt 7"),
         (Plain("a", bootloader=False), "update-grub"),
         (Plain("a", confirmed=True), "-gt 7"),

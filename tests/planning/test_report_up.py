@@ -53,8 +53,8 @@ def programs(home: Path) -> str:
 @pytest.mark.parametrize(
     ("lines", "said"),
     [
-        (["204 No Content"], "reported to 127.0.0.1"),
-        (["503 Service Unavailable", "500 No", "204 No Content"], "reported to 127.0.0.1"),
+        (["204 No Content"], "reported to 127.0.0.1\nrun-state ready"),
+        (["503 Service Unavailable", "500 No", "204 No Content"], "reported to 127.0.0.1\nrun-state ready"),
         (["401 Unauthorized"], "the server refused: 401 (this node was re-defined or removed)"),
     ],
 )
@@ -63,7 +63,10 @@ def test_busybox_reports(lines: list[str], said: str, tmp_path: Path) -> None:
     script = report_up(evolve(TARGET, facts=OPENRC))[0]
     assert isinstance(script, WriteFile)
     (tmp_path / "secret").write_text("s3cret\n")
-    (tmp_path / "report-up").write_text(script.content.replace("/var/lib/imaged/secret", f"{tmp_path}/secret"))
+    (tmp_path / "run-state").write_text('#!/bin/sh\necho run-state "$@"\n')
+    (tmp_path / "run-state").chmod(0o755)
+    told = script.content.replace("/var/lib/imaged/secret", f"{tmp_path}/secret")
+    (tmp_path / "report-up").write_text(told.replace("/usr/lib/imaged/run-state", f"{tmp_path}/run-state"))
     asked: list[bytes] = []
     with answering(lines, asked) as server:
         done = subprocess.run(
@@ -71,7 +74,7 @@ def test_busybox_reports(lines: list[str], said: str, tmp_path: Path) -> None:
             capture_output=True, text=True, check=True, timeout=60,
             env={"PATH": f"{programs(tmp_path / 'bin')}:{os.defpath}"},
         )  # fmt: skip
-    assert done.stdout.splitlines() == [said]
+    assert done.stdout == f"{said}\n"
     assert len(asked) == len(lines)
     assert all(request.startswith(b"POST /v1/up HTTP/1.0\r\n") for request in asked)
     assert all(b"\r\nAuthorization: Bearer s3cret\r\n" in request for request in asked)
@@ -83,10 +86,14 @@ def test_the_service_is_that_of_the_images_init() -> None:
         "/usr/lib/imaged/report-up",
         "/etc/systemd/system/imaged-up.service",
         "/etc/systemd/system/multi-user.target.wants/imaged-up.service",
+        "/etc/systemd/system/timers.target.wants/imaged-daily.timer",
     ]
-    _, service, link = openrc
+    _, service, link, daily = openrc
     assert link == MakeLink("/etc/runlevels/default/imaged-up", "/etc/init.d/imaged-up", "enabled")
     assert isinstance(service, WriteFile)
     assert service.mode == "0755"
     assert 'command_args="10.0.0.1 8080"' in service.content
-    subprocess.run(("sh", "-n"), input=service.content, text=True, check=True)
+    assert isinstance(daily, WriteFile)
+    assert daily.path == "/etc/periodic/daily/imaged"
+    for each in (service, daily):
+        subprocess.run(("sh", "-n"), input=each.content, text=True, check=True)

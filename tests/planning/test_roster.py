@@ -8,15 +8,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imaged.model.errors import BadInput, Conflict, ImagedError
+from imaged.model.group import Group
+from imaged.model.names import NO_IMAGE, ImageRef
 from imaged.model.net import Mac
+from imaged.model.setup import Setup
 from imaged.planning.roster.entries import Entry, Roster, merged
-from imaged.planning.roster.lines import of_plain, write_values
+from imaged.planning.roster.ours import of_plain, values, write_values, write_yaml
 from imaged.planning.roster.read import Form, read
+from imaged.store.yamlfile import parse
 
 DATA = Path(__file__).parents[1] / "data/rosters"
 ONE, TWO = Mac.parse("52:54:00:00:00:01"), Mac.parse("52:54:00:00:00:02")
 SECOND = Mac.parse("52:54:00:00:00:11")
 IP = IPv4Address
+CANARY = Setup(ImageRef("compute", channel="canary"))
 
 
 def sample(name, form=Form.AUTO):
@@ -49,7 +54,7 @@ def sample(name, form=Form.AUTO):
             "nodes.csv",
             Roster(
                 (
-                    Entry("node01", (ONE, SECOND), IP("10.0.0.11"), ("rack1", "gpu"), "compute@canary"),
+                    Entry("node01", (ONE, SECOND), IP("10.0.0.11"), ("rack1", "gpu"), CANARY),
                     Entry("node02", (TWO,)),
                 )
             ),
@@ -62,7 +67,7 @@ def sample(name, form=Form.AUTO):
                     Entry("node09", groups=("auto-gen", "spare")), Entry("login1", groups=("auto-gen",)),
                     Entry("node08", groups=("spare",)),
                 ),
-                (("auto-gen", 100), ("spare", 100)),
+                (Group("auto-gen"), Group("spare")),
                 ((7, "node09 is marked as dead, and is taken all the same"),
                  (13, "cluster far is reached through farhead.example.org, and is not here")),
             ),
@@ -71,12 +76,12 @@ def sample(name, form=Form.AUTO):
             "cluster.xml",
             Roster(
                 (
-                    Entry("node01", groups=("compute",), image="compute"),
-                    Entry("node02", groups=("compute", "login"), image="compute"),
-                    Entry("node05", groups=("compute",), image="compute"),
-                    Entry("node06", groups=("compute",), image="compute"),
+                    Entry("node01", groups=("compute",)),
+                    Entry("node02", groups=("compute", "login")),
+                    Entry("node05", groups=("compute",)),
+                    Entry("node06", groups=("compute",)),
                 ),
-                (("compute", 10), ("login", 100)),
+                (Group("compute", 10, Setup(ImageRef("compute"))), Group("login", 100)),
                 ((5, "<override> is not carried over"), (10, "<override> of compute is not carried over"),
                  (17, "<dynamic_node> of login is not carried over")),
             ),
@@ -89,8 +94,8 @@ def test_samples(name, expected):
 
 def test_several_files_are_put_together():
     roster = merged([sample("cluster.xml"), sample("ethers"), sample("hosts")])
-    assert roster.entries[0] == Entry("node01", (ONE,), IP("10.0.0.11"), ("compute",), "compute")
-    assert dict(roster.groups) == {"compute": 10, "login": 100}
+    assert roster.entries[0] == Entry("node01", (ONE,), IP("10.0.0.11"), ("compute",))
+    assert roster.groups == (Group("compute", 10, Setup(ImageRef("compute"))), Group("login"))
 
 
 def test_files_that_contradict_each_other():
@@ -132,8 +137,15 @@ def test_what_is_wrong_is_told_by_line(form, text, what):
 @pytest.mark.parametrize(
     ("data", "what"),
     [
-        ({}, "expected a list"), ([1], "node 1: expected a mapping"), ([{"name": "a", "mac": "x"}], "'mac' is no key"),
+        (1, "expected a list"), ({"nodes": 1}, "expected a list"), ({"hosts": []}, "'hosts' is no key"),
+        ([1], "node 1: expected a mapping"), ([{"name": "a", "mac": "x"}], "'mac' is no key"),
         ([{"name": "a", "macs": ["x"]}], "node a: 'x' is not a MAC"),
+        ([{"name": "a", "console": True}], "node a: console is not a text: True"),
+        ([{"name": "a", "image": "A"}], "node a: 'A' is not an image name"),
+        ([{"name": "a", "variables": {"items": "x"}}], "node a: 'items' is a word of the template language"),
+        ([{"name": "a", "variables": {"a-b": "x"}}], "node a: 'a-b' is not the name of a variable"),
+        ({"groups": [{"name": "a", "priority": -1}]}, "group a: '-1' is no priority"),
+        ({"groups": [{"name": "a", "macs": []}]}, "group a: 'macs' is no key"),
     ],
 )  # fmt: skip
 def test_plain_data_that_is_refused(data, what):
@@ -156,13 +168,52 @@ def test_any_text_is_nodes_or_a_reason(form, words):
 
 
 _NAMES = st.from_regex(r"[a-z][a-z0-9-]{0,8}", fullmatch=True)
+_LETTERS = st.characters(codec="utf-8", categories=("L", "M", "N", "P", "S", "Zs")) | st.sampled_from("\n\t'\"\\")
+_VARIABLES = st.dictionaries(
+    st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True), st.text(_LETTERS), max_size=3
+).filter(
+    lambda pairs: (
+        not any(hasattr(dict, name) for name in pairs)
+        and all(letter.isprintable() or letter in "\n\t" for text in pairs.values() for letter in text)
+    )
+)
+_SETUPS = st.builds(
+    Setup, st.just(NO_IMAGE) | st.builds(ImageRef, _NAMES), _NAMES | st.just(""),
+    st.sampled_from(["", "none", "ttyS0"]), _VARIABLES,
+)  # fmt: skip
+_MACS = st.integers(0, 2**32).map(lambda number: Mac.from_bytes(b"\x52\x54" + number.to_bytes(5, "big")[1:]))
 _ENTRIES = st.builds(
-    Entry, _NAMES, st.lists(st.integers(0, 2**32).map(lambda n: Mac.from_bytes(b"\x52\x54" + n.to_bytes(5, "big")[1:])),
-                            max_size=3).map(tuple),
-    st.none() | st.ip_addresses(v=4), st.lists(_NAMES, max_size=3).map(tuple), _NAMES, _NAMES, st.just("ttyS0,115200"),
+    Entry, _NAMES, st.lists(_MACS, max_size=3).map(tuple), st.none() | st.ip_addresses(v=4),
+    st.lists(_NAMES, max_size=3).map(tuple), _SETUPS, st.uuids().map(str) | st.just(""),
+)  # fmt: skip
+_ROSTERS = st.builds(
+    Roster, st.lists(_ENTRIES, max_size=4).map(tuple),
+    st.lists(st.builds(Group, _NAMES, st.integers(0, 1_000_000), _SETUPS), max_size=3).map(tuple),
 )  # fmt: skip
 
 
-@given(st.lists(_ENTRIES, max_size=8))
-def test_what_is_written_as_csv_is_read_again(entries):
-    assert read(write_values(entries), Form.CSV, "file").entries == tuple(entries)
+@given(_ROSTERS)
+def test_what_is_written_is_read_again(roster):
+    assert read(write_values(roster), Form.CSV, "file") == roster
+    assert of_plain(parse(write_yaml(roster), where="file")) == roster
+
+
+def test_a_group_in_a_list_of_values():
+    text = "name,priority,groups,variables\n@gpu,5,,\"rack=7 'motto=a b'\"\nn1,,gpu,\n"
+    assert values(text) == Roster(
+        (Entry("n1", groups=("gpu",)),), (Group("gpu", 5, Setup(variables={"rack": "7", "motto": "a b"})),)
+    )
+    for wrong, what in (("@gpu,5,x,", "a group has no groups"), ("n1,5,,", "a node has no priority")):
+        with pytest.raises(BadInput, match=f"line 2: {what}"):
+            values(f"name,priority,groups,variables\n{wrong}\n")
+    with pytest.raises(BadInput, match=r"line 2: .* are no variables: No closing quotation"):
+        values("name,variables\nn1,a='b\n")
+
+
+def test_groups_of_several_files_are_put_together():
+    one, other = Group("gpu", 5, Setup(layout="raid1")), Group("gpu", setup=Setup(ImageRef("a"), variables={"x": "1"}))
+    assert merged([Roster(groups=(one,)), Roster(groups=(other,))]).groups == (
+        Group("gpu", 5, Setup(ImageRef("a"), "raid1", variables={"x": "1"})),
+    )
+    with pytest.raises(Conflict, match="group gpu: has the variable x 1, and 2 elsewhere"):
+        merged([Roster(groups=(other,)), Roster(groups=(Group("gpu", setup=Setup(variables={"x": "2"})),))])

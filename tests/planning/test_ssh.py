@@ -2,7 +2,10 @@
 
 from ipaddress import IPv4Address
 
-from imaged.planning.ssh import Door, config, known_hosts
+import pytest
+
+from imaged.model.errors import BadInput
+from imaged.planning.ssh import Door, config, host_key, known_hosts
 
 KNOWN = Door("n1", IPv4Address("10.0.0.7"), ("ssh-ed25519 AAAA root@n1", "ssh-rsa BBBB root@n1"))
 STRANGER = Door("n2", None)
@@ -21,3 +24,23 @@ def test_config() -> None:
         "Host *\n  User root\n  BatchMode yes\n  ConnectTimeout 20\n  ServerAliveInterval 15\n  ServerAliveCountMax 4\n"
         '  LogLevel ERROR\n  GlobalKnownHostsFile /dev/null\n  IdentityFile "/k/id"\n'
     )
+
+
+def test_in_the_ramdisk_there_is_root_alone() -> None:
+    text = config((Door("n1", None, ("ssh-ed25519 AAAA",), "root"),), known="/run/k", user="ann")
+    assert text.index("User root") < text.index("User ann")
+
+
+@pytest.mark.parametrize(("text", "key"), [("", None), ("ssh-ed25519 AAAA+/0=", "ssh-ed25519 AAAA+/0=")])
+def test_a_key_that_was_told(text: str, key: str | None) -> None:
+    assert host_key(text) == key
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["ssh-ed25519 AAAA\nn2 ssh-ed25519 BBBB", "ssh-ed25519 AAAA root@x", "ssh-ed25519", "x", "ssh-ed25519 AAAA\n",
+     "@cert-authority ssh-ed25519 AAAA", "ssh-ed25519 " + "A" * 300, "ssh-ed25519 ÄAAA"],
+)  # fmt: skip
+def test_what_is_no_key_is_refused(text: str) -> None:
+    with pytest.raises(BadInput):
+        host_key(text)

@@ -1,5 +1,6 @@
 """Layouts with more than partitions, on machines that have what they want: sizes, paths, identities, order."""
 
+import re
 from uuid import UUID
 
 import pytest
@@ -9,7 +10,7 @@ from imaged.model.errors import CannotPlan
 from imaged.model.found import FoundArray, FoundGroup, FoundPartition, FoundVolume
 from imaged.model.hardware import Bus, Disk, Firmware, Inventory
 from imaged.model.image import ImageFacts, Kernel, Version
-from imaged.model.layout import Count, DiskSpec, Esp, Layout, Match, Partition, Role, Wipe
+from imaged.model.layout import Count, DiskSpec, Esp, Label, Layout, Match, Partition, Role, Wipe
 from imaged.model.plan import (
     MakeArray,
     MakeCrypt,
@@ -265,6 +266,14 @@ def test_a_group_that_stays_is_started_and_not_formatted():
         ((), "the machine has none such"),
         ((evolve(DATA, volumes=()),), "vgdata has none such"),
         ((evolve(DATA, volumes=(FoundVolume("data", GIB, "ext4", "f"),)),), "is preserved as xfs and holds ext4"),
+        (
+            (evolve(DATA, volumes=(FoundVolume("data", GIB, layout="thin,sparse"),)),),
+            "/dev/vgdata/data: a thin volume cannot be preserved by name",
+        ),
+        (
+            (evolve(DATA, volumes=(FoundVolume("data", GIB, layout="cache"),)),),
+            "/dev/vgdata/data: a cached volume cannot be preserved by name",
+        ),
         ((evolve(DATA, devices=("/dev/sda",)),), "vgdata is preserved, and /dev/sda would be wiped"),
         ((DATA, FoundGroup("old", "u-2", ("/dev/sda2",))), "the volume group old on /dev/sda2 is not in the layout"),
     ],
@@ -273,6 +282,79 @@ def test_what_cannot_be_kept_ends_the_plan(groups, words):
     old = disk(0, partitions=(FoundPartition(2, MIB, GIB),))
     with pytest.raises(CannotPlan, match=words):
         made(KEEPING, machine(old, disk(1), groups=groups))
+
+
+HOME = Partition("home", Role.DATA, size(GIB), fs=Filesystem.XFS, mount="/home", preserve=Preserve.REQUIRED)
+PLAIN = (ESP, Partition("root", Role.ROOT, size(8 * GIB), fs=Filesystem.EXT4, mount="/"))
+MBR = (
+    FoundPartition(1, MIB, GIB, type="0x83"), FoundPartition(2, GIB, 90 * GIB, type="0xf"),
+    FoundPartition(5, 2 * GIB, 10 * GIB, type="0x83", holds="xfs", uuid="f-5"),
+    FoundPartition(6, 20 * GIB, 10 * GIB, type="0x83", holds="xfs", uuid="f-6"),
+)  # fmt: skip
+
+
+def on_disk(*partitions: Partition, **more) -> Layout:
+    return Layout("x", (DiskSpec("os", partitions, wipe=Wipe.NONE, **more),))
+
+
+@pytest.mark.parametrize(
+    ("layout", "inventory", "words"),
+    [
+        (on_disk(*PLAIN, HOME), machine(disk(0)), "the layout preserves 'home', and no partition has the name 'home'"),
+        (on_disk(*PLAIN, evolve(HOME, number=3)), machine(disk(0)),
+         "the layout preserves 'home', and no partition has the number 3"),
+        (evolve(on_disk(*PLAIN), raid=(Array("home", (), (LevelFor(1),), preserve=Preserve.REQUIRED),)),
+         machine(disk(0)), "array home: the layout preserves it, and the machine has no array of that name"),
+        (evolve(MIRRORED, raid=(*MIRRORED.raid[:2], Array("home", (), (LevelFor(1),), preserve=Preserve.IF_PRESENT))),
+         machine(disk(0), disk(1), arrays=(FoundArray("home", "a", 1, ("/dev/sda", "/dev/sdx")),)),
+         "the array home is preserved, and a disk of it would be wiped"),
+        (evolve(ENCRYPTED, luks=(evolve(ENCRYPTED.luks[0], preserve=Preserve.REQUIRED),)), machine(disk(0)),
+         "the layout preserves 'crypt0', and /dev/sda3 holds nothing encrypted"),
+        (evolve(ENCRYPTED, luks=(evolve(ENCRYPTED.luks[0], unlock=(Unlock.TPM2,)),)), machine(disk(0)),
+         "crypt0: is to be opened by a TPM 2.0 alone, and the machine has none"),
+        (evolve(ENCRYPTED, lvm=(evolve(ENCRYPTED.lvm[0], devices=("nobody",)),)), machine(disk(0)),
+         "nobody: there is no such device on this machine"),
+        (evolve(MIRRORED, raid=(evolve(MIRRORED.raid[0], devices=("os[0].b", "os[5].b")), MIRRORED.raid[1])),
+         machine(disk(0), disk(1)), r"there is no os\[5\].b: 2 disks were chosen"),
+        (evolve(ENCRYPTED, lvm=(evolve(ENCRYPTED.lvm[0], lvs=(
+            evolve(ENCRYPTED.lvm[0].lvs[0], size=size(10 * GIB, 11 * GIB)), Volume("big", size(900 * GIB)))),)),
+         machine(disk(0)), "too small for the layout"),
+        (on_disk(ESP, evolve(HOME, number=6), label=Label.MSDOS),
+         machine(disk(0, 91 * GIB, table="dos", partitions=(evolve(MBR[1], start=MIB, size=91 * GIB), *MBR[2:]))),
+         "firmware finds no ESP that is a logical"),
+        (evolve(on_disk(*PLAIN, evolve(HOME, number=6), label=Label.MSDOS), disks=(
+            DiskSpec("os", (*PLAIN, evolve(HOME, number=6)), label=Label.MSDOS),)),
+         machine(disk(0, table="dos", partitions=MBR)), "partition 6 stays and 5 does not: logical partitions count"),
+        (on_disk(*(Partition(f"p{each}", Role.DATA, exactly(GIB)) for each in range(5)), label=Label.MSDOS),
+         machine(disk(0)), "the layout makes 5 partitions and msdos has 4 numbers left for them"),
+    ],
+)  # fmt: skip
+def test_why_there_is_no_plan(layout, inventory, words):
+    with pytest.raises(CannotPlan) as caught:
+        made(layout, inventory)
+    assert re.search(words, str(caught.value))
+
+
+POOLED = evolve(DATA, free=2 * GIB, volumes=(
+    *DATA.volumes, FoundVolume("pool", 20 * GIB, layout="thin,pool"), FoundVolume("t", 90 * GIB, layout="thin,sparse"),
+))  # fmt: skip
+
+
+def test_a_thin_pool_that_stays_is_not_made_again():
+    """New thin volumes are made in it; one that is made anew gives back no room of the group, for it takes none."""
+    lvs = (
+        *KEEPING.lvm[-1].lvs,
+        Volume("t", size=size(30 * GIB), pool="pool", fs=Filesystem.XFS, mount="/t"),
+        Volume("more", size=size(GIB), fs=Filesystem.XFS, mount="/more"),
+    )
+    wanted = evolve(KEEPING.lvm[-1], lvs=lvs, thin=(ThinPool("pool", size(8 * GIB)),))
+    found = made(evolve(KEEPING, lvm=(KEEPING.lvm[0], wanted)), machine(disk(0), disk(1), groups=(POOLED,)))
+    assert StartGroup("vgdata", "u-1", ("t",)) in found.stack
+    new = {each.name: (each.size, each.pool) for each in of(MakeVolume, found.stack) if each.group == "vgdata"}
+    assert new == {"t": (30 * GIB, "pool"), "more": (2 * GIB, "")}
+    none = evolve(POOLED, volumes=(*DATA.volumes, FoundVolume("pool", GIB, layout="linear")))
+    with pytest.raises(CannotPlan, match="/dev/vgdata/pool: the layout has a thin pool there, and it is none"):
+        made(evolve(KEEPING, lvm=(KEEPING.lvm[0], wanted)), machine(disk(0), disk(1), groups=(none,)))
 
 
 def test_strangers_go_only_where_the_layout_says_so():

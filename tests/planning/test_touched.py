@@ -6,6 +6,7 @@ import pytest
 
 from imaged.model.plan import (
     CheckFile,
+    CopyFile,
     InstallPlan,
     KeepSecret,
     MakeLink,
@@ -21,6 +22,7 @@ from imaged.model.plan import (
 )
 from imaged.model.stack import Filesystem, Unlock
 from imaged.model.system import PlannedCrypt, PlannedFilesystem, PlannedSwap, System
+from imaged.model.uefi import InstallGrub
 from imaged.planning.touched import RECORD, Touch, before_fixups, record, recorded, touched, touched_by, touches
 
 
@@ -33,10 +35,9 @@ from imaged.planning.touched import RECORD, Touch, before_fixups, record, record
         (KeepSecret("/s"), ("/s",)),
         (MakeSwapFile("/swap", 1, "u"), ("/swap",)),
         (RunInTarget(("ssh-keygen", "-A")), ("/etc/ssh/ssh_host_*",)),
-        (RunInTarget(("grub-install", "--target=x86_64-efi", "--efi-directory=/efi")),
-         ("/boot/grub/", "/efi/EFI/", "/efi/loader/")),
+        (InstallGrub("/efi", ("grub-install", "--target=x86_64-efi")), ("/boot/grub/", "/efi/EFI/")),
         (RunInTarget(("grub2-mkconfig", "-o", "/boot/grub2/grub.cfg")), ("/boot/grub2/grub.cfg",)),
-        (RunInTarget(("cp", "-f", "--", "/usr/x.efi", "/boot/efi/x.efi")), ("/boot/efi/x.efi",)),
+        (CopyFile("/usr/x.efi", "/boot/efi/x.efi"), ("/boot/efi/x.efi",)),
         (RunInTarget(("dracut", "--force", "--kver", "6", "/boot/initrd-6")), ("/boot/initrd-6",)),
         (RunInTarget(("mkinitfs", "-o", "/boot/initramfs-lts", "6")), ("/boot/initramfs-lts",)),
         (RunInTarget(("update-initramfs", "-u", "-k", "6")), ("/boot/initrd.img-6",)),

@@ -9,12 +9,14 @@ from imaged.model.codec import from_json, to_json
 from imaged.model.errors import CannotPlan
 from imaged.model.hardware import Firmware
 from imaged.model.image import Kernel
-from imaged.model.plan import CheckFile, KeepSecret, RemovePath, RunInTarget, WriteFile
-from imaged.model.stack import Unlock
-from imaged.model.system import PlannedCrypt, PlannedSwap
+from imaged.model.plan import CheckFile, KeepSecret, MoveFile, RemovePath, RunInTarget, WriteFile
+from imaged.model.stack import Filesystem, Unlock
+from imaged.model.system import PlannedCrypt, PlannedFilesystem, PlannedSwap
+from imaged.model.uefi import InstallGrub, MirrorEsp
 from imaged.model.update import Guard, Protected, Script, Triggered, UpdatePlan
 from imaged.planning.fixups.order import FIXUPS, UPDATE_FIXUPS, apply
 from imaged.planning.install import plan_with_system, target_of
+from imaged.planning.protect import STATIC
 from imaged.planning.update import Layers, newest_first, plan_update
 from tests.planning.test_install import FACTS, LAYOUT, MACHINE, NODE, SITE, VERSION
 
@@ -33,7 +35,9 @@ def writes(triggered: tuple[Triggered, ...]) -> dict[str, str]:
 
 
 def runs(triggered: tuple[Triggered, ...]) -> dict[str, tuple[str, ...]]:
-    return {" ".join(each.step.argv): each.when for each in triggered if isinstance(each.step, RunInTarget)}
+    return {
+        " ".join(each.step.argv): each.when for each in triggered if isinstance(each.step, RunInTarget | InstallGrub)
+    }
 
 
 def test_an_update_writes_what_the_install_wrote() -> None:
@@ -42,6 +46,13 @@ def test_an_update_writes_what_the_install_wrote() -> None:
     installed = {step.path: step.content for step in phase.steps if isinstance(step, WriteFile)}
     assert writes(update().fixups) == installed
     assert {"/etc/fstab", "/etc/hostname", "/etc/machine-id", "/var/lib/imaged/server"} <= set(installed)
+
+
+def test_what_others_keep_no_fixup_writes() -> None:
+    kept, usual = update(layers=Layers(synced=("/etc/hosts",))), update()
+    assert "/etc/hosts" in writes(usual.fixups) and "/etc/hosts" not in writes(kept.fixups)
+    assert writes(usual.fixups).keys() - writes(kept.fixups).keys() == {"/etc/hosts"}
+    assert kept.serial != usual.serial
 
 
 def test_each_fixup_of_an_install_is_run_again_or_left_out_on_purpose() -> None:
@@ -98,16 +109,23 @@ def test_no_secret_no_disk() -> None:
     ("program", "pattern"),
     [
         ("grub-install --target=i386-pc /dev/nvme0n1", "/usr/lib/grub/i386-pc/"),
-        ("grub-install --target=x86_64-efi --efi-directory=/boot/efi --no-nvram --uefi-secure-boot "
-         "--force-extra-removable", "/usr/lib/shim/"),
-        ("update-grub", "/boot/vmlinu[xz]-*"),
-        ("update-grub", "/etc/default/grub"),
-        ("update-grub", "/etc/grub.d/"),
+        ("grub-install --target=x86_64-efi --no-nvram --uefi-secure-boot --force-extra-removable", "/usr/lib/shim/"),
+        ("update-grub -o /boot/grub/grub.cfg.imaged-new", "/boot/vmlinu[xz]-*"),
+        ("update-grub -o /boot/grub/grub.cfg.imaged-new", "/etc/default/grub"),
+        ("update-grub -o /boot/grub/grub.cfg.imaged-new", "/etc/grub.d/"),
         ("debconf-set-selections", "/var/cache/debconf/config.dat"),
     ],
 )  # fmt: skip
 def test_programs_run_when_what_they_read_has_changed(program: str, pattern: str) -> None:
     assert pattern in runs(update().bootloader)[program]
+
+
+def test_a_new_menu_gets_its_name_only_when_it_was_made() -> None:
+    """A node that lost its power may have half of one lying there."""
+    plan = update().bootloader
+    moved = next(at for at, each in enumerate(plan) if isinstance(each.step, MoveFile))
+    assert plan[moved].when == plan[moved - 1].when != ()
+    assert isinstance(made := plan[moved - 1].step, RunInTarget) and made.argv[0] == "update-grub"
 
 
 def test_grub_is_not_installed_for_a_new_kernel() -> None:
@@ -126,6 +144,51 @@ def test_the_image_brings_its_initramfs_or_the_node_makes_one_for_each_kernel() 
     assert {"/lib/modules/6.1.0-9/", "/boot/vmlinuz-6.1.0-9", "/etc/initramfs-tools/"} <= set(when)
     assert Protected("/boot/initrd.img-6.1.0-9", "built on the node") in plan.protect
     assert [each.initrd for each in plan.kernels] == ["/boot/initrd.img-6.1.0-13", "/boot/initrd.img-6.1.0-9"]
+
+
+RED_HAT = {
+    "commands": ("grub2-mkconfig", "grub2-install", "dracut", "kernel-install"),
+    "files": tuple(f"/boot/efi/EFI/redhat/{name}" for name in ("shimx64.efi", "grubx64.efi", "mmx64.efi", "grub.cfg")),
+    "grub_platforms": ("i386-pc",),
+    "grub_signed": False,
+}
+
+
+@pytest.mark.parametrize(
+    ("protect", "names"),
+    [
+        (STATIC, ["shimx64.efi", "grubx64.efi", "mmx64.efi"]),
+        ((*STATIC, Protected("/boot/efi/EFI/*/mm*", "the site's")), ["shimx64.efi", "grubx64.efi"]),
+        ((Protected("/boot/efi/", "the site's"), *STATIC[1:]), []),
+    ],
+)
+def test_loaders_that_lie_on_the_esp_of_the_image_alone_follow_it(protect: tuple, names: list[str]) -> None:
+    """The ESP is the node's own, but nothing else would bring it a new shim; the site's own lists come first."""
+    plan = update(layers=Layers(protect=protect), **RED_HAT)
+    assert plan.loaders == tuple(f"/boot/efi/EFI/redhat/{name}" for name in names)
+    assert update(layers=Layers(protect=protect)).loaders == (), "grub-install makes Debian's"
+
+
+def test_a_kernel_that_nothing_changed_stays_as_it_lies_on_the_esp() -> None:
+    kernels = (Kernel("6.1.0-9", "/boot/vmlinuz-6.1.0-9"), Kernel("6.1.0-13", "/boot/vmlinuz-6.1.0-13"))
+    stub = "/usr/lib/systemd/boot/efi/systemd-bootx64.efi"
+    facts = {"commands": ("bootctl", "kernel-install"), "files": (stub, "/efi/loader/loader.conf"), "kernels": kernels}
+    made = runs(update(grub_platforms=("i386-pc",), **facts).bootloader)
+    old = "kernel-install add 6.1.0-9 /boot/vmlinuz-6.1.0-9 /boot/initrd.img-6.1.0-9"
+    assert set(made[old]) == {
+        "/boot/vmlinuz-6.1.0-9", "/boot/initrd.img-6.1.0-9", "/lib/modules/6.1.0-9/", "/usr/lib/modules/6.1.0-9/",
+        "/etc/kernel/", "/usr/lib/kernel/",
+    }  # fmt: skip
+
+
+def test_every_copy_of_the_esp_is_refreshed_after_all_that_writes_the_first() -> None:
+    """By the filesystem's own number: another disk may have the name by now."""
+    spare = PlannedFilesystem("/dev/sdb1", Filesystem.VFAT, "AAAA-BBBB", "")
+    system = evolve(SYSTEM, spare=(spare,), esp_mirrors=("/dev/sdb1", "/dev/sdc1"))
+    steps = plan_update(NODE, VERSION, system, MACHINE, SITE, Layers(), 8730).bootloader
+    others = [each for each in steps if not isinstance(each.step, CheckFile)]
+    assert others[-1] == Triggered(MirrorEsp("/boot/efi", ("UUID=AAAA-BBBB", "/dev/sdc1")))
+    assert not any(isinstance(each.step, MirrorEsp) for each in update().bootloader)
 
 
 def test_promises_are_checked_after_what_keeps_them() -> None:
@@ -193,6 +256,8 @@ def test_layers_go_into_the_plan() -> None:
     assert plan.guard == Guard(1000, "debian")
     assert plan.merge[:2] == ("/etc/passwd", "/etc/shadow")
     assert plan.variables["IMAGED_VERSION"] == "2"
+    holes = {"/var/log/lastlog": 4096}
+    assert plan_update(NODE, evolve(VERSION, sparse=holes), SYSTEM, MACHINE, SITE, LAYERS, 8730).sparse == holes
 
 
 def test_what_the_install_keeps_for_updates() -> None:

@@ -10,13 +10,24 @@ import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from imaged.model.plan import CheckFile, KeepSecret, MakeLink, RemovePath, RunInTarget, Step, WriteFile
-from installer import tree
+from imaged.model.plan import (
+    CheckFile,
+    CopyFile,
+    KeepSecret,
+    MakeLink,
+    MoveFile,
+    RemovePath,
+    RunInTarget,
+    Step,
+    WriteFile,
+)
+from imaged.model.uefi import InstallGrub
+from installer import esp, tree
 
 DATA = Path(__file__).parents[1] / "data/trees"
 NAMES = tuple(sorted(path.stem for path in DATA.glob("*.tree")))
 _ELF = b"\x7fELF\x02\x01" + bytes(10) + struct.pack("<HH", 2, 62)  # for x86_64 (elf(5))
-_REALLY_RUN = ("cp", "mkdir", "sed")  # the image's own would do the same
+_REALLY_RUN = ("mkdir", "sed")  # the image's own would do the same
 
 
 def lay(name: str, root: Path) -> Path:
@@ -64,6 +75,10 @@ def carry_out(steps: Iterable[Step], root: Path) -> list[str]:
         match step:
             case WriteFile():
                 tree.write_file(step, root)
+            case CopyFile():
+                esp.copy_file(step, root)
+            case MoveFile():
+                tree.move_file(step, root)
             case RemovePath():
                 tree.remove_path(step, root)
             case MakeLink():
@@ -74,7 +89,7 @@ def carry_out(steps: Iterable[Step], root: Path) -> list[str]:
                 pass
             case RunInTarget(argv=argv) if argv[0] in _REALLY_RUN:
                 subprocess.run(_below(root, argv), check=True)
-            case RunInTarget(argv=argv):
+            case RunInTarget(argv=argv) | InstallGrub(argv=argv):
                 ran.append(" ".join(argv))
     return ran
 

@@ -3,7 +3,7 @@
 import re
 
 from imaged.model.host import Identity
-from imaged.model.plan import RemovePath, Step, WriteFile
+from imaged.model.plan import MoveFile, RemovePath, Step, WriteFile
 from imaged.planning.fixups.command_line import environment
 from imaged.planning.fixups.efi import boot_path
 from imaged.planning.fixups.loader import Loader, loader
@@ -15,6 +15,7 @@ from imaged.planning.platforms import unified
 
 _MACHINE_ID = re.compile(r"[0-9a-f]{32}")
 _TOKEN = "/etc/kernel/entry-token"
+_RESCUE = re.compile(rf"(/boot/\w+-0-rescue-)({_MACHINE_ID.pattern})(.*)")  # dracut's 51-dracut-rescue.install
 
 
 def boot_entries_files(target: Target) -> tuple[Step, ...]:
@@ -34,6 +35,25 @@ def boot_entries_files(target: Target) -> tuple[Step, ...]:
     gone = (RemovePath(path, "an entry by the golden client's name") for path in golden if path not in new)
     written = (WriteFile(path, text, reason="boot entry of the node's own") for path, text in new.items())
     return (*_own_token(target), *gone, *written)
+
+
+def rescue_kernel(target: Target) -> tuple[Step, ...]:
+    """Kernel and initramfs of Red Hat's rescue entry get the node's name, as their entry does: the next kernel package
+    would make them once more, some 100 MB of /boot, and those that the image has would stay for ever. Its initramfs is
+    for any hardware. Of several (the golden client was a clone itself) one is enough."""
+    steps: dict[str, Step] = {}
+    for match in _rescues(target):
+        path, own = match[0], f"{match[1]}{target.machine_id}{match[3]}"
+        again = RemovePath(path, "a rescue kernel by the name of another machine")
+        steps[path if own in steps else own] = again if own in steps else MoveFile(path, own, "by the node's own name")
+    return tuple(steps.values())
+
+
+def _rescues(target: Target) -> list[re.Match[str]]:
+    if _stays_golden(target):
+        return []
+    found = (match for path in sorted(target.facts.files) if (match := _RESCUE.fullmatch(path)))
+    return [match for match in found if match[2] != target.machine_id]
 
 
 def _own_token(target: Target) -> tuple[Step, ...]:
@@ -88,6 +108,8 @@ def _own_name(target: Target, path: str) -> str:
 
 def _rewritten(target: Target, text: str) -> str:
     """Line by line: keys that say nothing of disks stay, in their order."""
+    for match in _rescues(target):
+        text = text.replace(f"0-rescue-{match[2]}", f"0-rescue-{target.machine_id}")
     lines, had_options = [], False
     for line in text.splitlines():
         key, _, value = line.strip().partition(" ")

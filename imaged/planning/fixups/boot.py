@@ -3,7 +3,8 @@
 import re
 
 from imaged.model.layout import BootOrder
-from imaged.model.plan import RunInTarget, Step, WriteFile
+from imaged.model.plan import MoveFile, RunInTarget, Step, WriteFile
+from imaged.model.uefi import InstallGrub
 from imaged.planning.fixups.target import Target
 from imaged.planning.fixups.tool import Tool, tool
 from imaged.planning.fixups.words import console, devices
@@ -12,6 +13,7 @@ from imaged.planning.platforms import efis
 # Kernel notation of a PC serial port: ttyS1,57600n8 (kernel's serial-console.rst).
 _UART = re.compile(r"ttyS(\d+)(?:,(\d+))?")
 _DROP_IN = "/etc/default/grub.d/zz-imaged.cfg"
+PASSING = ".imaged-new"  # the end of names that files have until they are whole
 _GRUB_PACKAGES = {"x86_64": "grub-efi-amd64", "i686": "grub-efi-ia32", "aarch64": "grub-efi-arm64"}
 
 
@@ -65,12 +67,19 @@ def grub(target: Target) -> tuple[Step, ...]:
         ]
     if target.system.uefi and target.system.esp:
         shim = ("--uefi-secure-boot", "--force-extra-removable") if target.facts.grub_signed else ("--removable",)
-        directory = f"--efi-directory={target.system.esp.mount}"
         for efi in efis(target.facts):
-            argv = ("grub-install", f"--target={efi.platform}", directory, "--no-nvram", *shim)
-            steps.append(RunInTarget(argv, reason="boot loader for UEFI"))
-    steps.append(RunInTarget(("update-grub",), reason="menu with the node's own UUIDs"))
+            argv = ("grub-install", f"--target={efi.platform}", "--no-nvram", *shim)
+            steps.append(InstallGrub(target.system.esp.mount, argv, reason="boot loader for UEFI"))
     return tuple(steps)
+
+
+def menu(*argv: str, path: str) -> tuple[Step, ...]:
+    """grub-mkconfig(8) would write over the menu that is there: a node that loses its power then has half of one."""
+    new = path + PASSING
+    return (
+        RunInTarget((*argv, "-o", new), reason="menu with the node's own UUIDs"),
+        MoveFile(new, path, "the old menu or the whole new one is there"),
+    )
 
 
 def remember_install_disk(target: Target) -> tuple[Step, ...]:

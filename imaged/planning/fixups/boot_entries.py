@@ -2,7 +2,8 @@
 
 from imaged.model.hardware import Firmware
 from imaged.model.layout import BootOrder
-from imaged.model.plan import SetBootEntries, Step
+from imaged.model.plan import Step
+from imaged.model.uefi import SetBootEntries
 from imaged.planning.fixups.efi import loader_path
 from imaged.planning.fixups.loader import Loader, loader
 from imaged.planning.fixups.target import Target
@@ -38,7 +39,7 @@ def _loader(target: Target, efi: Efi) -> str:
     """grub-install names its directory by the image, and always fills the removable path as we call it."""
     chain = next((each for each in chains(target.facts) if each.efi == efi), None)
     if chain:
-        return loader_path(target, chain)
+        return loader_path(chain)
     if loader(target.facts) is Loader.SYSTEMD_BOOT and not target.system.boot.removable_path:
         return f"/EFI/systemd/systemd-boot{efi.suffix}.efi"
     return f"/EFI/BOOT/{efi.removable}"

@@ -2,17 +2,26 @@
 
 import re
 
+from imaged.model.hardware import Bus
 from imaged.model.host import Identity
-from imaged.model.plan import CheckDevice, CheckFile, RunInTarget, Step
+from imaged.model.plan import CheckDevice, CheckFile, CheckInitrd, RunInTarget, Step
+from imaged.model.system import RootOn
+from imaged.model.uefi import MirrorEsp
 from imaged.planning.fixups.bls import entry_of
 from imaged.planning.fixups.efi import boot_uuid
 from imaged.planning.fixups.identity import SECRET_PATH
+from imaged.planning.fixups.initramfs import initramfs
 from imaged.planning.fixups.loader import Loader, loader, menu_of
 from imaged.planning.fixups.systemd_boot import kernels_on_esp
 from imaged.planning.fixups.target import Target
-from imaged.planning.fixups.tool import initrd_of
+from imaged.planning.fixups.tool import LISTERS, initrd_of, tool
+from imaged.planning.fixups.words import arrays_below
 from imaged.planning.platforms import chains, efis, presets, unified
 
+_DRIVERS = {  # of those that take more than one kind, each
+    Bus.NVME: ("nvme",), Bus.VIRTIO: ("virtio_blk", "virtio_scsi"), Bus.SATA: ("ahci", "ata_piix"),
+    Bus.MMC: ("mmc_block",), Bus.USB: ("usb_storage", "uas"),
+}  # fmt: skip
 _UUID = re.compile(r"UUID=\"?([0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})")
 
 
@@ -41,8 +50,12 @@ def golden_uuids(target: Target) -> tuple[str, ...]:
 def _devices(target: Target) -> list[Step]:
     system = target.system
     reason = "fstab and the boot loader name it by this UUID"
-    each_fs = [CheckDevice(each.device, each.uuid, reason) for each in (*system.filesystems, *system.spare)]
-    return [*each_fs, *(CheckDevice(each.device, each.uuid, reason) for each in system.swaps if not each.file)]
+    swaps = (each for each in system.swaps if not each.file)
+    return [
+        *(CheckDevice(each.device, each.uuid, reason) for each in (*system.filesystems, *system.spare)),
+        *(CheckDevice(each.device, each.uuid, reason) for each in swaps),
+        *(CheckDevice(each.device, each.uuid, "crypttab names it by this UUID") for each in system.crypts),
+    ]
 
 
 def _identity(target: Target) -> list[Step]:
@@ -66,11 +79,39 @@ def _kernels(target: Target) -> list[Step]:
         steps.append(CheckFile(kernel.image, reason="the menu names this kernel"))
         if kernel.initrd or not unified(target.facts):
             steps.append(CheckFile(initrd_of(kernel, target.facts), reason="the kernel would not find its root"))
+    steps += _initrds(target)
     if target.system.uefi:
         own, golden = f"root=UUID={target.system.root.uuid}", golden_uuids(target)
         reason = "the kernel would look for the golden client's root"
         steps += [CheckFile(path, contains=own, lacks=golden, reason=reason) for path in presets(target.facts)]
     return steps
+
+
+def _initrds(target: Target) -> list[Step]:
+    """Of those that are made here; one for any hardware came with the image."""
+    made = tool(target.facts)
+    lister = LISTERS.get(made, "") if made else ""
+    if unified(target.facts) or lister not in target.facts.commands or not initramfs(target):
+        return []
+    reason, wanted = "the kernel would not find its root", _modules(target)
+    return [
+        CheckInitrd(initrd_of(each, target.facts), each.version, lister, wanted, reason)
+        for each in target.facts.kernels
+    ]
+
+
+def _modules(target: Target) -> tuple[tuple[str, ...], ...]:
+    """What drives the disks, what the root filesystem is, and what lies between."""
+    system = target.system
+    on = target.disk_of(system.root.device)
+    buses = {_DRIVERS.get(each.bus, ()) for each in ((on,) if on else target.inventory.disks)}
+    levels = {f"raid{'456' if each.level in (4, 5, 6) else each.level}" for each in arrays_below(target)}
+    between = {RootOn.ARRAY: tuple(sorted(levels)), RootOn.CRYPT: ("dm_crypt",), RootOn.VOLUME: ("dm_mod",)}
+    return (
+        *(drivers for drivers in buses if drivers and len(buses) == 1),
+        *(between[kind] for kind in RootOn if kind in system.root_on),
+        (system.root.fs.value,),
+    )
 
 
 def _menu(target: Target) -> list[Step]:
@@ -99,6 +140,8 @@ def _loaders(target: Target) -> list[Step]:
         core = f"{menu.rpartition('/')[0]}/i386-pc/core.img"
         steps.append(CheckFile(core, reason="nothing would start by BIOS"))
     if system.uefi and esp:
+        if system.esp_mirrors:
+            steps.append(MirrorEsp(esp.mount, system.esp_mirrors, check=True))
         for efi in efis(target.facts) if system.boot.removable_path else ():
             reason = "the firmware looks there when it has lost its entries"
             steps.append(CheckFile(f"{esp.mount}/EFI/BOOT/{efi.removable}", reason=reason))

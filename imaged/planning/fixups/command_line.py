@@ -11,6 +11,7 @@ from imaged.planning.fixups.loader import Loader, loader
 from imaged.planning.fixups.target import Target
 from imaged.planning.fixups.tool import Tool, tool
 from imaged.planning.fixups.words import console, devices, kept, root, split, whole
+from imaged.planning.platforms import presets
 
 _GRUB = "/etc/default/grub"
 _CMDLINE = "/etc/kernel/cmdline"
@@ -35,12 +36,13 @@ def default_grub(target: Target) -> tuple[Step, ...]:
 
 
 def kernel_cmdline(target: Target) -> tuple[Step, ...]:
-    """/etc/kernel/cmdline, which kernel-install(8) reads. Without it kernels of later updates would get the command
-    line of the running system, in an install the ramdisk's (90-loaderentry.install)."""
+    """/etc/kernel/cmdline, which kernel-install(8), SUSE's sdbootutil and, for unified kernels, mkinitcpio(8) read.
+    Without it they would take the command line of the running system, in an install the ramdisk's."""
     facts = target.facts
-    if _CMDLINE not in facts.files and not (
-        "kernel-install" in facts.commands and loader(facts) in (Loader.GRUB2, Loader.SYSTEMD_BOOT)
-    ):
+    reads = {"kernel-install", "sdbootutil"} & set(facts.commands)
+    read = reads and loader(facts) in (Loader.GRUB2, Loader.SYSTEMD_BOOT)
+    unified = presets(facts) and not any(path.startswith(_CMDLINE_D) for path in facts.texts)
+    if not (_CMDLINE in facts.files or read or unified):
         return ()
     text = facts.texts.get(_CMDLINE) or _said_by_grub(target)
     return (WriteFile(_CMDLINE, whole(text, target) + "\n", reason="for kernels that come later"),)

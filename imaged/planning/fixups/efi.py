@@ -1,6 +1,6 @@
 """Ready UEFI loaders on the node's ESP: copied byte for byte, so that signatures hold; a stub finds the menu."""
 
-from imaged.model.plan import RemovePath, RunInTarget, Step, WriteFile
+from imaged.model.plan import CopyFile, RemovePath, Step, WriteFile
 from imaged.planning.fixups.target import Target
 from imaged.planning.platforms import Chain, chains
 
@@ -27,17 +27,16 @@ def ready_loaders(target: Target) -> tuple[Step, ...]:
         vendor = f"{esp.mount}/EFI/{chain.vendor}"
         files = (chain.first, *chain.others)
         if chain.directory != vendor:
-            steps += [_directory(vendor), *(_copy(f"{chain.directory}/{name}", f"{vendor}/{name}") for name in files)]
+            steps += (_copy(f"{chain.directory}/{name}", f"{vendor}/{name}") for name in files)
         steps.append(_stub(target, vendor))
         if target.system.boot.removable_path:
             steps += _removable(target, chain, removable)
     return tuple(dict.fromkeys(steps))
 
 
-def loader_path(target: Target, chain: Chain) -> str:
-    """What an entry of the firmware names: a path on the ESP."""
-    if target.system.boot.removable_path:
-        return f"/EFI/BOOT/{chain.efi.removable}"
+def loader_path(chain: Chain) -> str:
+    """What an entry of the firmware names, a path on the ESP. The removable path needs no entry: it is there when the
+    vendor's directory is not whole."""
     return f"/EFI/{chain.vendor}/{chain.first}"
 
 
@@ -57,9 +56,8 @@ def boot_uuid(target: Target) -> str:
 def _removable(target: Target, chain: Chain, directory: str) -> list[Step]:
     beside = [_copy(f"{chain.directory}/{name}", f"{directory}/{name}") for name in chain.others]
     return [
-        _directory(directory),
-        _copy(f"{chain.directory}/{chain.first}", f"{directory}/{chain.efi.removable}"),
         *beside,
+        _copy(f"{chain.directory}/{chain.first}", f"{directory}/{chain.efi.removable}"),
         RemovePath(f"{directory}/f*b*.efi", "shim's fallback would put an entry before the network's"),
         _stub(target, directory),
     ]
@@ -71,9 +69,5 @@ def _stub(target: Target, directory: str) -> Step:
     return WriteFile(f"{directory}/grub.cfg", text, reason="the menu is on the node's own filesystem")
 
 
-def _directory(path: str) -> Step:
-    return RunInTarget(("mkdir", "-p", path), reason="boot loader for UEFI")
-
-
 def _copy(source: str, to: str) -> Step:
-    return RunInTarget(("cp", "-f", "--", source, to), reason="boot loader for UEFI, as it was signed")
+    return CopyFile(source, to, reason="boot loader for UEFI, as it was signed")

@@ -1,4 +1,4 @@
-"""What makes the installed system report that it is up: only then is a node ready."""
+"""What makes the installed system report that it is up, for only then is a node ready, and ask for state scripts."""
 
 from imaged.model.plan import MakeLink, Step, WriteFile
 from imaged.planning.fixups.identity import SECRET_PATH
@@ -35,6 +35,7 @@ case "$status" in
         echo "reported to $1"
         # A kernel that an update brought has now proved itself.
         if [ -x /usr/sbin/imaged ]; then /usr/sbin/imaged promote || echo "the kernel was not promoted"; fi
+        systemctl --no-block start imaged-state@ready.service || echo "the scripts of state/ready were not started"
         ;;
     4??) echo "the server refused: $status (this node was re-defined or removed)" ;;
     *) echo "the server answered $status"; exit 1 ;;
@@ -72,12 +73,19 @@ while :; do
             echo "reported to $1"
             # A kernel that an update brought has now proved itself.
             if [ -x /usr/sbin/imaged ]; then /usr/sbin/imaged promote || echo "the kernel was not promoted"; fi
-            exit 0
+            exec /usr/lib/imaged/run-state ready
             ;;
         4??) echo "the server refused: $status (this node was re-defined or removed)"; exit 0 ;;
     esac
     sleep 5
 done
+"""
+
+# BusyBox' run-parts waits for each of them.
+_DAILY = """\
+#!/bin/sh
+# Asks the imaged server what it wants of this node, within four hours.
+(sleep $(($(od -An -N2 -tu2 /dev/urandom) % 14400)) && exec /usr/lib/imaged/run-state daily) > /dev/null 2>&1 &
 """
 
 
@@ -90,10 +98,12 @@ def report_up(target: Target) -> tuple[Step, ...]:
             WriteFile("/usr/lib/imaged/report-up", _BUSYBOX_SCRIPT.format(secret=SECRET_PATH), "0755", "first report"),
             WriteFile(service, _SERVICE.format(host=host, port=port or "80"), "0755", "first report"),
             MakeLink("/etc/runlevels/default/imaged-up", service, "enabled"),
+            WriteFile("/etc/periodic/daily/imaged", _DAILY, "0755", "state scripts"),
         )
-    unit = "imaged-up.service"
+    unit, timer = "imaged-up.service", "imaged-daily.timer"
     return (
         WriteFile("/usr/lib/imaged/report-up", _SCRIPT.format(secret=SECRET_PATH), "0755", "first report"),
         WriteFile(f"/etc/systemd/system/{unit}", _UNIT.format(host=host, port=port or "80", secret=SECRET_PATH)),
         MakeLink(f"/etc/systemd/system/multi-user.target.wants/{unit}", f"/etc/systemd/system/{unit}", "enabled"),
+        MakeLink(f"/etc/systemd/system/timers.target.wants/{timer}", f"/usr/lib/systemd/system/{timer}", "enabled"),
     )

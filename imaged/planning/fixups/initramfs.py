@@ -3,9 +3,10 @@
 import re
 
 from imaged.model.image import Kernel
-from imaged.model.plan import RemovePath, RunInTarget, Step, WriteFile
+from imaged.model.plan import MoveFile, RemovePath, RunInTarget, Step, WriteFile
 from imaged.model.stack import Unlock
 from imaged.model.system import RootOn
+from imaged.planning.fixups.boot import PASSING
 from imaged.planning.fixups.target import Target
 from imaged.planning.fixups.tool import Tool, initrd_of, tool
 from imaged.planning.fixups.words import crypts_below, mkinitcpio_hooks
@@ -36,7 +37,7 @@ def initramfs(target: Target) -> tuple[Step, ...]:
     made = tool(target.facts)
     if made is Tool.MKINITCPIO:  # its presets know each kernel's files, unified images among them
         return (_run(("mkinitcpio", "-P")),) if kernels else ()
-    return tuple(_run(_argv(target, kernel, made)) for kernel in kernels if made)
+    return tuple(step for kernel in kernels if made for step in _made(target, kernel, made))
 
 
 def initramfs_conf(target: Target) -> tuple[Step, ...]:
@@ -64,14 +65,17 @@ def _names_crypts(crypttab: str) -> bool:
     return any(line.strip() and not line.lstrip().startswith("#") for line in crypttab.splitlines())
 
 
-def _argv(target: Target, kernel: Kernel, made: Tool) -> tuple[str, ...]:
-    at = initrd_of(kernel, target.facts)
+def _made(target: Target, kernel: Kernel, made: Tool) -> tuple[Step, ...]:
+    """update-initramfs sees to it itself that the old one is there until the new one is whole."""
     if made is Tool.INITRAMFS_TOOLS:
-        return ("update-initramfs", "-c" if not kernel.initrd else "-u", "-k", kernel.version)
+        return (_run(("update-initramfs", "-c" if not kernel.initrd else "-u", "-k", kernel.version)),)
+    at = initrd_of(kernel, target.facts)
+    new = at + PASSING
     if made is Tool.MKINITFS:
-        return ("mkinitfs", "-o", at, kernel.version)
-    # The place is said: dracut would otherwise prefer /boot/<machine-id>, were there such a directory (dracut(8)).
-    return ("dracut", "--force", "--no-hostonly", *_dracut_adds(target), "--kver", kernel.version, at)
+        argv: tuple[str, ...] = ("mkinitfs", "-o", new, kernel.version)
+    else:  # without a place it would prefer /boot/<machine-id>, were there such a directory (dracut(8))
+        argv = ("dracut", "--force", "--no-hostonly", *_dracut_adds(target), "--kver", kernel.version, new)
+    return _run(argv), MoveFile(new, at, "the old initramfs or the whole new one is there")
 
 
 def _dracut_adds(target: Target) -> tuple[str, ...]:

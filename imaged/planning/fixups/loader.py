@@ -4,7 +4,8 @@ from enum import Enum
 
 from imaged.model.image import ImageFacts
 from imaged.model.plan import RunInTarget, Step
-from imaged.planning.fixups.boot import grub
+from imaged.model.uefi import InstallGrub
+from imaged.planning.fixups.boot import grub, menu
 from imaged.planning.fixups.efi import ready_loaders
 from imaged.planning.fixups.extlinux import extlinux
 from imaged.planning.fixups.systemd_boot import systemd_boot
@@ -50,10 +51,9 @@ def boot_loader(target: Target) -> tuple[Step, ...]:
     """Every platform that layout and image both have. Nothing is told to the firmware here: see ``boot_entries``."""
     match loader(target.facts):
         case Loader.UPDATE_GRUB:
-            return grub(target)
+            return (*grub(target), *menu("update-grub", path=menu_of(target)))
         case Loader.GRUB:
-            menu = ("grub-mkconfig", "-o", "/boot/grub/grub.cfg")
-            return (*grub(target)[:-1], RunInTarget(menu, reason="menu with the node's own UUIDs"))
+            return (*grub(target), *menu("grub-mkconfig", path=menu_of(target)))
         case Loader.GRUB2:
             return _grub2(target)
         case Loader.SYSTEMD_BOOT:
@@ -76,15 +76,9 @@ def _grub2(target: Target) -> tuple[Step, ...]:
     if system.uefi and chains(target.facts):
         steps += ready_loaders(target)
     elif system.uefi and system.esp:
-        argv = (
-            "grub2-install",
-            f"--target={efis(target.facts)[0].platform}",
-            f"--efi-directory={system.esp.mount}",
-            "--no-nvram",
-        )
-        steps.append(RunInTarget((*argv, "--removable"), reason="boot loader for UEFI"))
-    menu = ("grub2-mkconfig", "-o", "/boot/grub2/grub.cfg")
-    return (*steps, RunInTarget(menu, reason="menu with the node's own UUIDs"))
+        argv = ("grub2-install", f"--target={efis(target.facts)[0].platform}", "--no-nvram", "--removable")
+        steps.append(InstallGrub(system.esp.mount, argv, reason="boot loader for UEFI"))
+    return (*steps, *menu("grub2-mkconfig", path=menu_of(target)))
 
 
 def _has_menu_of_systemd_boot(facts: ImageFacts) -> bool:

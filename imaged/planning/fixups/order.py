@@ -8,7 +8,7 @@ image's only as long as nothing else was done.
 from collections.abc import Callable
 
 from imaged.model.plan import Step
-from imaged.planning.fixups.bls import boot_entries_files
+from imaged.planning.fixups.bls import boot_entries_files, rescue_kernel
 from imaged.planning.fixups.boot import kernel_command_line, remember_install_disk
 from imaged.planning.fixups.boot_entries import boot_entries
 from imaged.planning.fixups.cloud import cloud_init, cloud_state
@@ -50,6 +50,7 @@ COMMAND_LINE: tuple[Fixup, ...] = (
     kernelopts,
     loader_type,
     extlinux_conf,
+    rescue_kernel,
     boot_entries_files,
     initramfs_conf,
 )

@@ -22,7 +22,10 @@ _DEFAULT_OPTIONS = {Filesystem.VFAT: "umask=0077", Filesystem.EXT4: "errors=remo
 def fstab(target: Target) -> tuple[Step, ...]:
     """The layout's filesystems by UUID, then every line of the image that names no disk, with the comments above it."""
     lines = ["# Written when the node was installed; lines of network and memory filesystems are the image's."]
-    lines += [_mount_line(filesystem) for filesystem in sorted(target.system.filesystems, key=lambda each: each.mount)]
+    # The disk that has the ESP may be the one that a mirror has lost.
+    spare = target.system.esp if target.system.esp_mirrors else None
+    in_order = sorted(target.system.filesystems, key=lambda each: each.mount)
+    lines += [_mount_line(each, needed=_is_needed(each.mount) and each != spare) for each in in_order]
     lines += [f"{_swap_source(swap)} none swap sw 0 0" for swap in target.system.swaps]
     lines += [f"{each.what} {_escape(each.mount)} {each.type} {each.options} 0 0" for each in target.system.mounts]
     lines += _kept(target)
@@ -49,10 +52,14 @@ def resume(target: Target) -> tuple[Step, ...]:
     return (WriteFile("/etc/initramfs-tools/conf.d/resume", f"RESUME={device}\n", reason="the node's own swap"),)
 
 
-def _mount_line(filesystem: PlannedFilesystem) -> str:
+def _is_needed(mount: str) -> bool:
+    return mount.split("/")[1] in _NEEDED
+
+
+def _mount_line(filesystem: PlannedFilesystem, *, needed: bool) -> str:
     """A filesystem that the system starts without must not keep it from starting: ``nofail``."""
     options = filesystem.options or _DEFAULT_OPTIONS.get(filesystem.fs, "defaults")
-    if filesystem.mount.split("/")[1] not in _NEEDED and "nofail" not in options.split(","):
+    if not needed and "nofail" not in options.split(","):
         options += ",nofail"
     check = 0 if filesystem.fs in _NEVER_CHECKED else 1 if filesystem.mount == "/" else 2
     return f"UUID={filesystem.uuid} {_escape(filesystem.mount)} {filesystem.fs.value} {options} 0 {check}"

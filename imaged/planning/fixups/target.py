@@ -4,7 +4,7 @@ from uuid import UUID
 
 from attrs import frozen
 
-from imaged.model.hardware import Firmware, Inventory, partition_path
+from imaged.model.hardware import Disk, Firmware, Inventory, partition_path
 from imaged.model.host import Host
 from imaged.model.image import ImageFacts
 from imaged.model.node import Node
@@ -48,14 +48,24 @@ class Target:
 
     def stable_partition(self, path: str) -> str:
         """The same of a partition (udev's 60-persistent-storage.rules)."""
-        for disk in self.inventory.disks:
-            number = path.removeprefix(disk.path).lstrip("p")
-            if number.isdecimal() and partition_path(disk.path, int(number)) == path:
-                name = self.stable_name(disk.path)
-                return f"{name}-part{number}" if name != disk.path else path
-        return path
+        disk = self.disk_of(path)
+        name = self.stable_name(disk.path) if disk else path
+        return f"{name}-part{_number(disk, path)}" if disk and name != disk.path else path
+
+    def disk_of(self, path: str) -> Disk | None:
+        """The disk that a partition is on; None for what is no partition of one."""
+        return next((disk for disk in self.inventory.disks if _number(disk, path)), None)
+
+    def by_uuid(self, path: str) -> str:
+        """A device by the filesystem that the install made on it, as mount(8) takes it."""
+        return next((f"UUID={each.uuid}" for each in self.system.spare if each.device == path), path)
 
     @property
     def starts_by_uefi(self) -> bool:
         """Whether this machine itself, now, runs UEFI firmware."""
         return self.inventory.firmware is Firmware.UEFI
+
+
+def _number(disk: Disk, path: str) -> int:
+    number = path.removeprefix(disk.path).lstrip("p")
+    return int(number) if number.isdecimal() and partition_path(disk.path, int(number)) == path else 0

@@ -14,6 +14,9 @@ class Tool(Enum):
     MKINITFS = "mkinitfs"
 
 
+LISTERS = {Tool.INITRAMFS_TOOLS: "lsinitramfs", Tool.DRACUT: "lsinitrd", Tool.MKINITCPIO: "lsinitcpio"}
+
+
 def tool(facts: ImageFacts) -> Tool | None:
     """The first of those there. dracut's package on Debian has no update-initramfs, so an image that has it uses it."""
     return next((each for each in Tool if each.value in facts.commands), None)

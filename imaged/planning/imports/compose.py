@@ -61,11 +61,12 @@ def _disk(disk: Disk, index: int, whole: Whole, done: Composed) -> dict[str, Any
     disk = _without_strangers(disk, whole, done) if keeps else disk
     names, parts, label = _names(disk), disk.parts, disk.label
     entry = once(devices.short(disk.dev), whole.entries)
-    if label is Label.MSDOS and len(parts) > _MOST_MSDOS:
+    stays = any(part.number > _MOST_MSDOS and name in whole.kept for part, name in zip(parts, names, strict=True))
+    if label is Label.MSDOS and len(parts) > _MOST_MSDOS and not stays:
         label = Label.GPT
         many = f"{disk.dev} has {len(parts)} partitions, and MBRs have no logical ones here"
         done.notes.append(Note(disk.line, f"{many}: it gets a GPT"))
-    elif label is Label.MSDOS and any(part.number > _MOST_MSDOS for part in parts):
+    elif label is Label.MSDOS and any(part.number > _MOST_MSDOS for part in parts) and not stays:
         done.notes.append(Note(disk.line, f"the logical partitions of {disk.dev} become primary ones"))
     ids: set[str] = set()
     made: list[dict[str, Any]] = []

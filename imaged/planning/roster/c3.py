@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from imaged.model.errors import BadInput
-from imaged.model.group import group_name
+from imaged.model.group import Group, group_name
 from imaged.planning.roster.entries import Entry, Roster
 
 _CLUSTER = re.compile(r"cluster\s+(\S+)\s*\{([^}]*)\}", re.DOTALL)
@@ -33,7 +33,7 @@ def c3(text: str) -> Roster:
         if head[1].startswith(":"):
             notes.append((head[0], f"cluster {found[1]} is reached through {head[1][1:]}, and is not here"))
             continue
-        groups.append((name, 100))
+        groups.append(Group(name))
         members, told = _members(lines)
         notes += told
         for node in members:

@@ -34,9 +34,9 @@ def _host(name: str, tokens: list[tuple[int, str]], at: int, number: int) -> tup
     for line, words in _statements(tokens, at, number):
         match words:
             case ["hardware", "ethernet", text]:
-                macs.append(mac(text, line))
+                macs.append(mac(text, f"line {line}"))
             case ["fixed-address", text] if re.fullmatch(r"[\d.]+", text):
-                where = address(text, line)
+                where = address(text, f"line {line}")
             case ["option", "host-name", text]:
                 shown = text.strip('"')
             case _:

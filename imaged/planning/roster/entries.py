@@ -2,13 +2,17 @@
 
 from collections.abc import Iterable
 from ipaddress import IPv4Address
-from typing import Any
+from typing import TypeVar
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from imaged.model.errors import BadInput, Conflict
-from imaged.model.group import DEFAULT_PRIORITY
+from imaged.model.group import DEFAULT_PRIORITY, Group
+from imaged.model.names import NO_IMAGE, ImageRef
 from imaged.model.net import Mac
+from imaged.model.setup import UNSAID, Setup
+
+T = TypeVar("T")
 
 
 @frozen
@@ -19,49 +23,67 @@ class Entry:
     macs: tuple[Mac, ...] = ()
     address: IPv4Address | None = None
     groups: tuple[str, ...] = ()
-    image: str = ""
-    layout: str = ""
-    console: str = ""
+    setup: Setup = UNSAID
     uuid: str = ""
 
 
 @frozen
 class Roster:
-    """``groups`` are priorities by name. ``notes`` are (line, sentence without its full stop); line 0: none."""
+    """``notes`` are (line, sentence without its full stop); line 0: none."""
 
     entries: tuple[Entry, ...] = ()
-    groups: tuple[tuple[str, int], ...] = ()
+    groups: tuple[Group, ...] = ()
     notes: tuple[tuple[int, str], ...] = ()
 
 
 def merged(rosters: Iterable[Roster]) -> Roster:
-    """All that several files say of each node. Raises Conflict where they say two things, naming the node."""
+    """All that several files say of each node and group. Raises Conflict where they say two things, naming the culprit.
+
+    A group that only nodes speak of is one with nothing said of it.
+    """
     entries: dict[str, Entry] = {}
-    groups: dict[str, int] = {}
+    groups: dict[str, Group] = {}
     notes: list[tuple[int, str]] = []
     for roster in rosters:
         for entry in roster.entries:
             entries[entry.name] = _both(entries[entry.name], entry) if entry.name in entries else entry
-        for name, priority in roster.groups:
-            if groups.get(name, DEFAULT_PRIORITY) == DEFAULT_PRIORITY:
-                groups[name] = priority
+        for group in roster.groups:
+            groups[group.name] = _both_groups(groups[group.name], group) if group.name in groups else group
         notes += roster.notes
     _refuse_shared(entries.values())
-    named = {group: DEFAULT_PRIORITY for entry in entries.values() for group in entry.groups}
-    return Roster(tuple(entries.values()), tuple((named | groups).items()), tuple(notes))
+    named = {name: Group(name) for entry in entries.values() for name in entry.groups}
+    return Roster(tuple(entries.values()), tuple((named | groups).values()), tuple(notes))
 
 
 def _both(one: Entry, other: Entry) -> Entry:
-    changes: dict[str, Any] = {
-        "macs": tuple(dict.fromkeys((*one.macs, *other.macs))),
-        "groups": tuple(dict.fromkeys((*one.groups, *other.groups))),
-    }
-    for key in ("address", "image", "layout", "console", "uuid"):
-        first, second = getattr(one, key), getattr(other, key)
-        if first and second and first != second:
-            raise Conflict(f"has the {key} {first}, and {second} elsewhere", where=one.name)
-        changes[key] = first or second
-    return evolve(one, **changes)
+    return Entry(
+        one.name,
+        tuple(dict.fromkeys((*one.macs, *other.macs))),
+        _either(one.address, other.address, "address", one.name),
+        tuple(dict.fromkeys((*one.groups, *other.groups))),
+        _both_setups(one.setup, other.setup, one.name),
+        _either(one.uuid, other.uuid, "uuid", one.name),
+    )
+
+
+def _both_groups(one: Group, other: Group) -> Group:
+    """The usual priority is what files without any say."""
+    priority = other.priority if one.priority == DEFAULT_PRIORITY else one.priority
+    return Group(one.name, priority, _both_setups(one.setup, other.setup, f"group {one.name}"))
+
+
+def _both_setups(one: Setup, other: Setup, where: str) -> Setup:
+    for key in ("image", "layout", "console", "first"):
+        _either(getattr(one, key), getattr(other, key), key, where)
+    for name in one.variables.keys() & other.variables.keys():
+        _either(one.variables[name], other.variables[name], f"variable {name}", where)
+    return one.over(other)
+
+
+def _either(one: T, other: T, what: str, where: str) -> T:
+    if one and other and one != other:
+        raise Conflict(f"has the {what} {one}, and {other} elsewhere", where=where)
+    return one or other
 
 
 def _refuse_shared(entries: Iterable[Entry]) -> None:
@@ -72,19 +94,27 @@ def _refuse_shared(entries: Iterable[Entry]) -> None:
                 raise Conflict(f"{mark} belongs to {owners[mark]} already", where=entry.name)
 
 
-def address(text: str, line: int) -> IPv4Address:
-    """Raises BadInput with the line."""
+def address(text: str, where: str) -> IPv4Address:
+    """Raises BadInput with ``where``, such as ``line 7``."""
     try:
         return IPv4Address(text)
     except ValueError:
-        raise BadInput(f"line {line}: {text!r} is not an IPv4 address") from None
+        raise BadInput(f"{where}: {text!r} is not an IPv4 address") from None
 
 
-def mac(text: str, line: int) -> Mac:
-    """ethers(5) leaves out leading zeros. Raises BadInput with the line."""
+def image(text: str, where: str) -> ImageRef:
+    """Empty: none. Raises BadInput with ``where``."""
+    try:
+        return ImageRef.parse(text) if text else NO_IMAGE
+    except BadInput as error:
+        raise BadInput(f"{where}: {error.what}", hint=error.hint) from None
+
+
+def mac(text: str, where: str) -> Mac:
+    """ethers(5) leaves out leading zeros. Raises BadInput with ``where``."""
     parts = text.split(":")
     padded = ":".join(part.zfill(2) for part in parts) if len(parts) == 6 else text
     try:
         return Mac.parse(padded)
     except BadInput as error:
-        raise BadInput(f"line {line}: {error.what}") from None
+        raise BadInput(f"{where}: {error.what}") from None

@@ -7,7 +7,8 @@ from imaged.model.errors import BadInput
 from imaged.planning.roster.c3 import c3
 from imaged.planning.roster.dhcpd import dhcpd
 from imaged.planning.roster.entries import Roster
-from imaged.planning.roster.lines import ethers, hosts, values
+from imaged.planning.roster.lines import ethers, hosts
+from imaged.planning.roster.ours import values
 from imaged.planning.roster.systemimager import cluster_xml
 
 

@@ -1,10 +1,11 @@
 """Groups in SystemImager's cluster.xml. It knows no MACs: another file has to tell them."""
 
 from imaged.model.errors import BadInput
-from imaged.model.group import DEFAULT_PRIORITY, group_name
+from imaged.model.group import DEFAULT_PRIORITY, Group, group_name
+from imaged.model.setup import Setup
 from imaged.planning.imports.xmltree import Element, parse
 from imaged.planning.roster.c3 import expanded
-from imaged.planning.roster.entries import Entry, Roster
+from imaged.planning.roster.entries import Entry, Roster, image
 
 
 def cluster_xml(text: str) -> Roster:
@@ -20,15 +21,15 @@ def cluster_xml(text: str) -> Roster:
                 notes.append((group.line, f"<{group.name}> is not carried over"))
             continue
         name = group_name(_one(group, "name").lower())
-        image, priority = _one(group, "image"), _one(group, "priority")
+        setup = Setup(image(_one(group, "image"), f"line {group.line}"))
+        priority = _one(group, "priority")
         if priority and not (priority.isascii() and priority.isdigit()):
             raise BadInput(f"line {group.line}: the priority {priority!r} of {name} is no number")
-        groups.append((name, int(priority) if priority else DEFAULT_PRIORITY))
+        groups.append(Group(name, int(priority) if priority else DEFAULT_PRIORITY, setup))
         for child in group.children:
             if child.name == "node":
                 for node in _nodes(child):
-                    old = entries.get(node, Entry(node))
-                    entries[node] = Entry(node, groups=(*old.groups, name), image=old.image or image)
+                    entries[node] = Entry(node, groups=(*(entries[node].groups if node in entries else ()), name))
             elif child.name not in ("name", "image", "priority"):
                 notes.append((child.line, f"<{child.name}> of {name} is not carried over"))
     return Roster(tuple(entries.values()), tuple(groups), tuple(notes))
