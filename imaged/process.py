@@ -1,12 +1,14 @@
 """THE door to child processes. Everything the server runs to completion goes through here."""
 
 import os
+import selectors
 import shlex
 import signal
 import subprocess
 import sys
 import tempfile
 import termios
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -62,35 +64,123 @@ def run(
     return completed
 
 
+def confined(
+    argv: Sequence[str],
+    *,
+    timeout: float,
+    most: int,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    on_start: Callable[["subprocess.Popen[bytes]"], None] = lambda child: None,
+    errors: str = "replace",
+) -> Completed:
+    """Run a program that nobody has proved, to its end: at most ``timeout`` seconds and ``most`` bytes on each stream.
+
+    It leads a session of its own, and whatever of that is left at its end is killed; it does not outlive us. What has
+    left the session is not waited for. ``on_start`` gets the child; ``errors`` as for ``run``. Raises CommandFailed
+    where it cannot start or breaks a limit; every exit code is an answer.
+    """
+    try:
+        child = subprocess.Popen(
+            ("setpriv", "--pdeathsig", "KILL", "--inh-caps=-all", "--ambient-caps=-all", "--", *argv),
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=cwd,
+            env=_environment(env), start_new_session=True,
+        )  # fmt: skip
+    except OSError as error:
+        raise CommandFailed(f"did not start: {error.strerror}", where=shlex.join(argv)) from None
+    on_start(child)
+    with child:
+        assert child.stdout is not None and child.stderr is not None
+        said: dict[int, bytearray] = {stream.fileno(): bytearray() for stream in (child.stdout, child.stderr)}
+        try:
+            fault = _listen(child.pid, said, timeout, most)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+    output, complaints = (bytes(each).decode(errors=errors) for each in said.values())
+    if fault:
+        raise CommandFailed(fault, where=shlex.join(argv), hint="\n  ".join(last_lines(complaints)))
+    return Completed(tuple(argv), child.returncode, output, complaints)
+
+
+def _listen(pid: int, said: dict[int, bytearray], timeout: float, most: int) -> str:
+    """Read until the child has ended: its streams may stay open for ever, held by something that it left running.
+
+    Returns which limit it broke, if any.
+    """
+    until = time.monotonic() + timeout
+    with selectors.DefaultSelector() as selector:
+        ended = os.pidfd_open(pid)
+        try:
+            for descriptor in (*said, ended):
+                selector.register(descriptor, selectors.EVENT_READ)
+            while ready := [key.fd for key, _ in selector.select(max(0, until - time.monotonic()))]:
+                if ready == [ended]:  # and there is nothing more to read
+                    return ""
+                for descriptor in set(ready) - {ended}:
+                    chunk = os.read(descriptor, 65536)
+                    said[descriptor] += chunk
+                    if len(said[descriptor]) > most:
+                        return f"printed more than {most} bytes"
+                    if not chunk:
+                        selector.unregister(descriptor)
+            return f"gave up after {timeout:g} s"
+        finally:
+            os.close(ended)
+
+
 def stream(
     argv: Sequence[str],
     on_line: Callable[[str], None],
     *,
+    stdin: str = "",
+    patient: bool = False,
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     check: bool = True,
+    on_start: Callable[["subprocess.Popen[str]"], object] = lambda child: None,
 ) -> int:
     """Run ``argv``, handing each line of its output (both streams) to ``on_line``; how it ended, below 0 by a signal.
 
+    It reads ``stdin`` before it says anything. ``patient``: the first Ctrl-C (or SystemExit, which another signal may
+    be) asks it to end (SIGTERM), what it still says is heard, and then it is raised. ``on_start`` gets the child.
     Raises CommandFailed when it cannot start and, with ``check``, when it ends with anything but 0.
     """
     try:
         child = subprocess.Popen(
-            tuple(argv), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            errors="replace", cwd=cwd, env=_environment(env),
+            tuple(argv), stdin=subprocess.PIPE if stdin else subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, errors="replace", cwd=cwd, env=_environment(env),
         )  # fmt: skip
     except FileNotFoundError:
         raise CommandFailed(f"{argv[0]} is not installed", hint=f"Install the package that has {argv[0]}.") from None
     last: list[str] = []
+    interrupted: BaseException | None = None
     with child:
         assert child.stdout is not None
         try:
-            for line in child.stdout:
+            on_start(child)
+            if child.stdin is not None:
+                with suppress(BrokenPipeError), child.stdin:  # it has ended, and says why itself
+                    child.stdin.write(stdin)
+            while True:
+                try:
+                    line = child.stdout.readline()
+                except (KeyboardInterrupt, SystemExit) as told:
+                    if interrupted or not patient:
+                        raise
+                    interrupted = told
+                    child.terminate()
+                    continue
+                if not line:
+                    break
                 on_line(line.rstrip("\n"))
                 last = [*last[-_TAIL:], line]
         except BaseException:
             _end(child)
             raise
+    if interrupted:
+        raise interrupted
     if child.returncode and check:
         raise failure(argv, child.returncode, "".join(last))
     return child.returncode
@@ -201,8 +291,12 @@ def _end(child: subprocess.Popen[str] | subprocess.Popen[bytes]) -> None:
 def failure(argv: Sequence[str], code: int, said: str) -> CommandFailed:
     """The error for a child that ended with ``code``; ``said`` is what it printed."""
     ended = f"was killed by signal {-code}" if code < 0 else f"ended with {code}"
-    lines = [line for line in said.strip().splitlines() if line.strip()][-_TAIL:]
-    return CommandFailed(ended, where=shlex.join(argv), hint="\n  ".join(lines))
+    return CommandFailed(ended, where=shlex.join(argv), hint="\n  ".join(last_lines(said)))
+
+
+def last_lines(said: str) -> tuple[str, ...]:
+    """Those that a person is shown of what a failed command printed."""
+    return tuple(line for line in said.strip().splitlines() if line.strip())[-_TAIL:]
 
 
 def _environment(extra: Mapping[str, str] | None) -> dict[str, str]:

@@ -3,11 +3,14 @@
 import os
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 from hypothesis import settings
+
+from tests.postgres import Missing, Postgres
 
 settings.register_profile("imaged", deadline=None)  # tests never time anything
 settings.load_profile("imaged")
@@ -33,3 +36,23 @@ def _no_processes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(subprocess.Popen, "__init__", refuse)
     for name in ("fork", "forkpty", "posix_spawn", "posix_spawnp", "system"):
         monkeypatch.setattr(os, name, refuse)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A server, for all tests of this run."""
+    try:
+        server = Postgres()
+    except Missing as why:
+        pytest.skip(str(why))
+    yield server
+    server.remove()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
+    """Where a test's empty node database is, once for each kind, as ``open_database`` takes it."""
+    if request.param == "sqlite":
+        return tmp_path / "state" / "imaged.sqlite"
+    server: Postgres = request.getfixturevalue("postgres")
+    return server.fresh()

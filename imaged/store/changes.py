@@ -51,6 +51,18 @@ def reasons(one: Entry, other: Entry) -> tuple[str, ...]:
     return found if one.kind is not Kind.DIRECTORY or found != ("time",) else ()
 
 
+def different(before: Iterable[Entry], after: Iterable[Entry]) -> list[tuple[str, str, tuple[str, ...]]]:
+    """(add, change or delete; path; what differs), in the order of the manifests. Times of directories do not count."""
+    old, new = {entry.path: entry for entry in before}, {entry.path: entry for entry in after}
+    found: list[tuple[str, str, tuple[str, ...]]] = []
+    for path, entry in new.items():
+        if path not in old:
+            found.append(("add", path, (entry.kind.value,)))
+        elif what := reasons(old[path], entry):
+            found.append(("change", path, what))
+    return found + [("delete", path, (entry.kind.value,)) for path, entry in old.items() if path not in new]
+
+
 def _differ(one: Entry, other: Entry) -> bool:
     if one.sha256 and other.sha256 and one.sha256 != other.sha256:
         return True

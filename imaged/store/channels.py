@@ -20,14 +20,18 @@ def read(directory: Path) -> dict[str, tuple[int, ...]]:
     return {path.name: _history(path) for path in paths}
 
 
-def move(directory: Path, channel: str, number: int) -> None:
-    """Let ``channel`` mean ``number`` from now on, by one rename. Raises BadInput for what is no channel's name."""
+def move(directory: Path, channel: str, number: int) -> int | None:
+    """Let ``channel`` mean ``number`` from now on, by one rename; what it meant until now, None: nothing.
+
+    Raises BadInput for what is no channel's name.
+    """
     path = directory / channel_name(channel)
     directory.mkdir(exist_ok=True)
     with locks.in_turn(directory / _LOCK):  # two at once would each forget what the other remembers
         before = _history(path) if path.exists() else ()
         if before[:1] != (number,):
             _write(path, (number, *before))
+    return before[0] if before else None
 
 
 def back(directory: Path, channel: str, there: tuple[int, ...]) -> int:

@@ -8,14 +8,15 @@ from collections.abc import Iterator
 from imaged.model.image import DRACUT_GENERIC, ImageFacts, Kernel
 from imaged.store.facts_devices import device_names
 from imaged.store.facts_network import links, started_by_init
+from imaged.store.labels import labelled
 from imaged.store.tree import Tree
 
 # Programs that fixups and updates may run in the image.
 COMMANDS = (
-    "bootctl", "btrfs", "cryptsetup", "debconf-set-selections", "dracut", "findmnt", "grub-install", "udevadm",
-    "grub-mkconfig", "grub2-editenv", "grub2-install", "grub2-mkconfig", "ifup", "kernel-install", "locale-gen", "lvm",
-    "mdadm", "mkinitcpio", "mkinitfs", "netplan", "nmcli", "setfiles", "ssh-keygen", "systemctl", "u-boot-update",
-    "update-extlinux", "update-grub", "update-initramfs",
+    "bootctl", "btrfs", "cryptsetup", "debconf-set-selections", "dracut", "findmnt", "grub-install", "grub-mkconfig",
+    "grub2-editenv", "grub2-install", "grub2-mkconfig", "ifup", "kernel-install", "locale-gen", "lsinitcpio",
+    "lsinitramfs", "lsinitrd", "lvm", "mdadm", "mkinitcpio", "mkinitfs", "netplan", "nmcli", "sdbootutil", "setfiles",
+    "ssh-keygen", "systemctl", "u-boot-update", "udevadm", "update-extlinux", "update-grub", "update-initramfs",
 )  # fmt: skip
 # What opens devices of /etc/crypttab: systemd's generator (Debian 13 has it in a package of its own), and the scripts
 # of systems without systemd. Debian's cryptdisks beside systemd is masked by it.
@@ -51,7 +52,7 @@ FILES = (
 # Boot programs and entries whose names an image chooses itself.
 FILE_PATTERNS = (
     "/boot/efi/EFI/*/*", "/efi/EFI/*/*", "/boot/EFI/*/*", "/boot/loader/entries/*.conf",
-    "/usr/share/efi/*/*.efi", "/usr/lib/systemd/boot/efi/*.efi",
+    "/boot/*-0-rescue-*", "/usr/share/efi/*/*.efi", "/usr/lib/systemd/boot/efi/*.efi",
 )  # fmt: skip
 TEXTS = (
     "/etc/crypttab", "/etc/fstab", "/etc/hostname", "/etc/hosts", "/etc/selinux/config",
@@ -104,6 +105,7 @@ def read(tree: Tree) -> ImageFacts:
         os_release=release,
         links=links(tree),
         device_names=device_names(tree),
+        labelled=labelled(tree),
     )
 
 

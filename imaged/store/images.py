@@ -13,10 +13,12 @@ Which image and number a version is, its directory says; ``version.json`` says i
 import errno
 import hashlib
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from attrs import evolve
 
@@ -36,6 +38,11 @@ _EMPTY = frozenset((".lock", EDIT_LOCK, _LAST, "channels"))  # what an image wit
 TIED = ".tied"  # in a working tree's directory: files of the tree may be those of a sealed version
 _BUILD_ONE = "`imaged buildimage RECIPE` makes one."
 
+_SETTLED = 2 * 10**9  # nanoseconds: a directory that changed later than this may change again and keep its time
+
+
+Note = Callable[[str, str, dict[str, Any], dict[str, Any]], None]
+
 
 def utc_now() -> str:
     """ISO 8601, to the second: ``2026-11-21T03:11:00Z``."""
@@ -43,11 +50,16 @@ def utc_now() -> str:
 
 
 class Images:
-    """Every image below ``root``. Reading needs no lock: what is visible is whole."""
+    """Every image below ``root``. Reading needs no lock: what is visible is whole.
 
-    def __init__(self, root: Path, now: Callable[[], str] = utc_now) -> None:
+    ``note`` hears of every change once it is done: what, of which image, what was there before and what is now.
+    """
+
+    def __init__(self, root: Path, now: Callable[[], str] = utc_now, note: Note = lambda *change: None) -> None:
         self.root = root
         self._now = now
+        self._note = note
+        self._resolved: dict[ImageRef, tuple[tuple[int, ...], Version]] = {}
 
     def names(self) -> tuple[str, ...]:
         """Images with at least one version, sorted."""
@@ -75,7 +87,31 @@ class Images:
         return tuple(version for name in self.names() for version in self.versions(name))
 
     def resolve(self, ref: ImageRef) -> Version:
-        """The version that ``ref`` means now. Raises NotFound that says what there is."""
+        """The version that ``ref`` means now. Raises NotFound that says what there is.
+
+        It is asked for every boot script and transfer, so it is remembered until there is another version or channel.
+        """
+        stamp = self._stamp(ref.image)
+        known = self._resolved.get(ref)
+        if known and known[0] == stamp:
+            return known[1]
+        version = self._resolve(ref)
+        if time.time_ns() - max(stamp, default=0) > _SETTLED:
+            self._resolved[ref] = stamp, version
+        return version
+
+    def _stamp(self, name: str) -> tuple[int, ...]:
+        """What makes a version or a channel, and what removes it, is a rename in one of these directories."""
+        found = []
+        for path in (f"{self.root}/{name}", f"{self.root}/{name}/channels"):
+            with suppress(OSError):
+                found.append(os.stat(path).st_mtime_ns)  # noqa: PTH116 - a tenth of the time
+        return tuple(found)
+
+    def _resolve(self, ref: ImageRef) -> Version:
+        if not ref:
+            hint = "`imaged setnode NODES --image NAME`, or `imaged setgroup GROUP --image NAME`."
+            raise NotFound("nobody said an image for it or for its groups", hint=hint)
         numbers = self._numbers(ref.image)
         if not numbers:
             others = ", ".join(self.names())
@@ -177,6 +213,7 @@ class Images:
                 facts=facts.read(Tree(working.tree)),
                 recipe=recipe,
                 usage=sealed.usage,
+                sparse=sealed.sparse,
             )
             if older:
                 durable.write_file(working.directory / TIED, "")
@@ -186,6 +223,7 @@ class Images:
             durable.sync_filesystem(working.directory)
             placed = self._place(working, version)
         (home / str(placed.number) / TIED).unlink(missing_ok=True)
+        self._note("version made", placed.image, {}, {"version": placed.ref, "origin": origin})
         return placed
 
     def _older(self, base: Version | None, name: str) -> tuple[Version, tuple[Entry, ...]] | None:
@@ -216,7 +254,8 @@ class Images:
         if version.number not in self._numbers(version.image):
             raise NotFound(f"{version.ref} is not in the store")
         with durable.explained(self._home(version.image)):
-            channels.move(self._home(version.image) / "channels", channel, version.number)
+            before = channels.move(self._home(version.image) / "channels", channel, version.number)
+        self._note("channel moved", version.image, {channel: before} if before else {}, {channel: version.number})
 
     def rollback(self, name: str, channel: str) -> tuple[int, Version]:
         """Move ``channel`` back to the version that it meant before: the number it leaves, and where it is now.
@@ -226,6 +265,7 @@ class Images:
         present = self.resolve(ImageRef(name, channel=channel))
         with durable.explained(self._home(name)):
             number = channels.back(self._home(name) / "channels", channel, self._numbers(name))
+        self._note("channel moved", name, {channel: present.number}, {channel: number})
         return present.number, self._read(name, number)
 
     def remove(self, name: str, number: int) -> None:
@@ -244,6 +284,7 @@ class Images:
             except FileNotFoundError:  # another was faster
                 raise NotFound(f"{name}@{number} is not in the store") from None
             durable.sync_directory(home)
+            self._note("version removed", name, {"version": f"{name}@{number}"}, {})
             clear(home)
 
     def remove_image(self, name: str) -> None:
@@ -256,9 +297,11 @@ class Images:
             raise NotFound(f"there is no image {name!r}")
         with durable.explained(home), alone(home):
             refuse_mounts(home)
+            there = {"versions": list(self._numbers(name)), "channels": self.channels(name)}
             self._remember(name)
             home.rename(self.root / f"{GONE}{name}-{os.getpid()}")
             durable.sync_directory(self.root)
+            self._note("image removed", name, there, {})
             clear(self.root)
 
     def rename(self, name: str, to: str) -> None:
@@ -286,6 +329,7 @@ class Images:
                     raise taken from None
                 raise
             durable.sync_directory(self.root)
+            self._note("image renamed", name, {"name": name}, {"name": to})
             for number in self._numbers(to):  # for people who read it
                 text = to_json(self._read(to, number), indent=2) + "\n"
                 durable.write_file(target / str(number) / "version.json", text)

@@ -6,9 +6,9 @@ import time
 
 import sqlalchemy as sa
 from attrs import frozen
-from sqlalchemy.dialects.sqlite import insert
 
-from imaged.store.database import keys
+from imaged.store.database import insert_missing
+from imaged.store.tables import keys
 
 _BYTES = 32  # as many as the volume key that it guards
 
@@ -37,14 +37,15 @@ class Keys:
     def of(self, node: str, device: str) -> str:
         """The key of ``device``; a new one where there is none."""
         made = base64.b64encode(secrets.token_bytes(_BYTES)).decode()
-        new = insert(keys).values(node=node, device=device, created=time.time(), text=made).on_conflict_do_nothing()
+        new = {"node": node, "device": device, "created": time.time(), "text": made}
         mine = sa.select(keys.c.text).where(keys.c.node == node, keys.c.device == device)
         with self._engine.begin() as connection:
-            connection.execute(new)
+            connection.execute(insert_missing(connection, keys), new)
             return str(connection.scalar(mine))
 
     def all(self, node: str) -> tuple[Key, ...]:
         """Every key of a node, by device."""
-        query = sa.select(keys).where(keys.c.node == node).order_by(keys.c.device)
+        query = sa.select(keys).where(keys.c.node == node)
         with self._engine.connect() as connection:
-            return tuple(Key(row.device, row.created, row.text) for row in connection.execute(query))
+            found = [Key(row.device, row.created, row.text) for row in connection.execute(query)]
+        return tuple(sorted(found, key=lambda key: key.device))  # a server's own order goes by its locale

@@ -114,7 +114,9 @@ def _shown(name: str, filename: object) -> str:
 
 
 @frozen
-class _Look:
+class Look:
+    """What was seen, and until when it is taken for what is there."""
+
     fingerprint: str
     until: float
 
@@ -128,20 +130,20 @@ class Watch:
     """
 
     clock: Callable[[], float] = time.monotonic
-    _looks: dict[Path, _Look] = field(factory=dict)
+    _looks: dict[str, Look] = field(factory=dict)
 
-    def fingerprint(self, path: Path) -> str:
-        """Of the tree or file at ``path``; also of one that is not there."""
+    def look(self, path: str) -> Look:
+        """At the tree or file at ``path``; also of one that is not there."""
         begun = self.clock()
         look = self._looks.get(path)
         if look is None or begun >= look.until:
             found = fingerprint(path)
             ended = self.clock()
-            look = self._looks[path] = _Look(found, ended + max(_SHORTEST, _SHARE * (ended - begun)))
-        return look.fingerprint
+            look = self._looks[path] = Look(found, ended + max(_SHORTEST, _SHARE * (ended - begun)))
+        return look
 
 
-def fingerprint(path: Path) -> str:
+def fingerprint(path: str) -> str:
     """Of what is at ``path`` now: 16 hex digits. What cannot be looked at counts as such, without an error."""
     hashed = hashlib.blake2b(digest_size=8)
     for name, status in _stats(os.fsencode(path)):

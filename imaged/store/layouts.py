@@ -1,13 +1,16 @@
 """Layout files by name: the site's own first, then those we ship. What is in them is for planning to say."""
 
+import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from imaged.model.errors import BadInput, NotFound
 from imaged.model.names import layout_name
-from imaged.store import yamlfile
+from imaged.store import durable, yamlfile
 from imaged.store.paths import shipped
 
+Said = dict[str, Any]
 _SHIPPED = ("autoinstall_scripts", "layouts")
 
 
@@ -31,6 +34,20 @@ def path_of(root: Path, name: str) -> Path:
         where=str(root),
         hint=f"There are: {', '.join(names(root)) or 'none'}. Write your own as {root / file}.",
     )
+
+
+def write(root: Path, name: str, text: str, note: Callable[[str, str, Said, Said], None]) -> Path:
+    """A layout of the site, in the place of one that was there; ``note`` as for ``Images``."""
+    path = root / f"{layout_name(name)}.yaml"
+    before = {"sha256": _digest(path.read_bytes())} if path.exists() else {}
+    root.mkdir(parents=True, exist_ok=True)
+    durable.write_file(path, text)
+    note("layout written", name, before, {"sha256": _digest(text.encode())})
+    return path
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]
 
 
 def names(root: Path) -> tuple[str, ...]:

@@ -13,8 +13,11 @@ TIME = 1_767_225_600 * 10**9
 _TEXTS = (
     ("imaged-update.service", "usr/lib/systemd/system/imaged-update.service"),
     ("imaged-update.timer", "usr/lib/systemd/system/imaged-update.timer"),
+    ("imaged-state@.service", "usr/lib/systemd/system/imaged-state@.service"),
+    ("imaged-daily.timer", "usr/lib/systemd/system/imaged-daily.timer"),
     ("cron.d-example", "usr/share/imaged/cron.d-example"),
 )
+_PROGRAMS = (("run-state", "usr/lib/imaged/run-state"),)
 _AGENT = "usr/lib/imaged/imaged.pyz"
 _COMMAND = "usr/sbin/imaged"
 
@@ -32,7 +35,12 @@ class Given:
 @cache
 def files() -> tuple[Given, ...]:
     """Made once: they change with the program only."""
-    texts = tuple(Given(path, shipped("autoinstall_scripts", "node", name).read_bytes()) for name, path in _TEXTS)
+    given = ((0o644, _TEXTS), (0o755, _PROGRAMS))
+    texts = tuple(
+        Given(path, shipped("autoinstall_scripts", "node", name).read_bytes(), mode)
+        for mode, files in given
+        for name, path in files
+    )
     return (*texts, Given(_AGENT, node_agent(), 0o755), Given(_COMMAND, mode=0o777, target=f"/{_AGENT}"))
 
 

@@ -5,7 +5,8 @@ import secrets
 import sqlalchemy as sa
 
 from imaged.model.errors import Denied
-from imaged.store.database import media
+from imaged.store.events import note
+from imaged.store.tables import media
 from imaged.store.tokens import secret_hash
 
 _AGAIN = "Make a new medium: imaged mkmedia."
@@ -22,6 +23,7 @@ class Media:
         token = secrets.token_urlsafe(24)
         with self._engine.begin() as connection:
             connection.execute(media.insert().values(hash=secret_hash(token), node=node, expires=expires))
+            note(connection, "boot medium made", node or "all", {}, {"expires": expires})
         return token
 
     def admit(self, token: str, now: float) -> str | None:
@@ -37,4 +39,6 @@ class Media:
     def revoke(self) -> int:
         """Let no medium that was made so far start an install; returns how many could."""
         with self._engine.begin() as connection:
-            return connection.execute(media.delete()).rowcount
+            count = connection.execute(media.delete()).rowcount
+            note(connection, "boot media revoked", "all", {"media": count} if count else {}, {})
+            return count

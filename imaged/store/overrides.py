@@ -16,16 +16,16 @@ from pathlib import Path
 from attrs import frozen
 
 from imaged.model.errors import BadInput, ImagedError
-from imaged.model.override import OURS, Clash, Merged, Wanted, layer_names, merge
+from imaged.model.override import OURS, Clash, Merged, Wanted, merge
 from imaged.store import lowest, seal
+from imaged.store.generation import PROTECT, Generations
 from imaged.store.lay import Laying, given_layer
-from imaged.store.layers import Found, Watch, combined, read_layer
+from imaged.store.layers import Found, combined, read_layer
 from imaged.store.manifest import format_manifest
 from imaged.store.paths import State
 from imaged.store.templates import render_text
 from imaged.store.tree import Tree
 
-PROTECT = ".protect"
 EXCLUDE = ".exclude"
 
 
@@ -57,21 +57,11 @@ class Overrides:
     ) -> None:  # fmt: skip
         self.root = state.root / "overrides"
         self.scripts = state.root / "scripts"
+        self.synced = state.syncfiles
         self._run = state.run / "overrides"
         self._in_use = in_use
-        self._watch = Watch(clock)
+        self.generations = Generations(state, clock)
         self._rendered: dict[str, tuple[str, Rendered]] = {}
-
-    def generation(self, node: str, image: str, groups: tuple[str, ...]) -> str:
-        """The same 16 hex digits as long as no layer of this node, no list of protected paths and no script changed.
-
-        Cheap: each layer is walked once a second at most for all nodes together (see ``Watch``), so most questions
-        cost no system call at all, and the answer is up to that much late.
-        """
-        names = layer_names(image, groups, node)
-        paths = [path for name in names for path in (self.root / name, self.root / f"{name}{PROTECT}")]
-        looked = [self._watch.fingerprint(path) for path in (*paths, self.scripts)]
-        return combined((lowest.fingerprint(), *names, *looked))
 
     def merged(self, wanted: Wanted, image: Path | None) -> Merged:
         """Which layer each path comes from, without making anything. ``image`` is the version's tree."""
@@ -83,7 +73,7 @@ class Overrides:
         ``image`` is the version's tree. The rendering is the one that ``current`` names from now on.
         """
         name = wanted.node.name
-        generation = self.generation(name, wanted.version.image, wanted.groups)
+        generation = self.generations.of(name, wanted.version.image, wanted.groups)
         key = combined((generation, wanted.version.ref, wanted.version.manifest_sha256, repr(wanted.values)))
         known = self._rendered.get(name)
         if known and known[0] == key and known[1].tree.is_dir():

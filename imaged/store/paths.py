@@ -10,6 +10,7 @@ from attrs import frozen
 
 from imaged.model.boot import LOADERS, SHIMS
 from imaged.model.errors import NotFound
+from imaged.model.settings import Settings
 
 _LONGEST_NAME = 1024  # characters; a TFTP request has 512 at most
 _OUR_TROUBLE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO})
@@ -78,16 +79,27 @@ def _is_file_beneath(descriptor: int, root: Path) -> bool:
         return False
 
 
+def socket_path(settings: Settings, state: "State") -> Path:
+    """Where local users reach the API."""
+    return Path(settings.api.socket or state.run / "imaged.sock")
+
+
 @frozen
 class State:
-    """The state directory: everything the server keeps."""
+    """The state directory: everything the server keeps, but for a database that is elsewhere (``server``: its URL)."""
 
     root: Path
+    server: str = ""
+
+    @classmethod
+    def of(cls, settings: Settings) -> "State":
+        """What the settings name."""
+        return cls(Path(settings.state), settings.database)
 
     @property
-    def database(self) -> Path:
-        """Nodes, leases, installs."""
-        return self.root / "imaged.sqlite"
+    def database(self) -> Path | str:
+        """Nodes, leases, installs: as ``open_database`` takes it."""
+        return self.server or self.root / "imaged.sqlite"
 
     @property
     def images(self) -> Path:
@@ -115,6 +127,16 @@ class State:
         return self.root / "vault"
 
     @property
+    def syncfiles(self) -> Path:
+        """The list of files that are kept equal on nodes; see ``planning.syncfiles``."""
+        return self.root / "syncfiles.yaml"
+
+    @property
     def layouts(self) -> Path:
         """The site's own layouts; those we ship are found after them."""
         return self.root / "layouts"
+
+    @property
+    def rules(self) -> Path:
+        """By which machines without a name get one; see docs/nodes.md."""
+        return self.root / "rules.yaml"

@@ -24,6 +24,7 @@ _BATCH = 4 << 20  # bytes handed to a thread at once: small files in bundles, or
 # XFS shows POSIX ACLs a second time, in the form that it has on the disk (fs/xfs/xfs_xattr.c, xfs_xattr_put_listent).
 _TWICE = frozenset({"trusted.SGI_ACL_FILE", "trusted.SGI_ACL_DEFAULT"})
 _SPARSE = 1 << 20  # bytes; what holes smaller files have is not worth a look
+_ZEROS = memoryview(bytes(_BLOCK))
 _KINDS = {
     stat.S_IFREG: Kind.FILE, stat.S_IFDIR: Kind.DIRECTORY, stat.S_IFLNK: Kind.LINK, stat.S_IFCHR: Kind.CHARACTER,
     stat.S_IFBLK: Kind.BLOCK, stat.S_IFIFO: Kind.FIFO, stat.S_IFSOCK: Kind.SOCKET,
@@ -33,11 +34,13 @@ _KINDS = {
 @frozen
 class Sealed:
     """The entries of a tree in the order of the manifest; ``bytes`` is the sum of file sizes, hard links once and holes
-    left out, and ``usage`` how many of them lie below the directories of the first levels."""
+    left out, and ``usage`` how many of them lie below the directories of the first levels. ``sparse`` are the paths of
+    files with holes, and how many bytes of each are none."""
 
     entries: tuple[Entry, ...]
     bytes: int
     usage: dict[str, int]
+    sparse: dict[str, int]
 
 
 @frozen
@@ -77,7 +80,8 @@ def read_tree(root: Path, *, workers: int | None = None, on_hashed: Callable[[in
             ended.set()  # a Ctrl-C must not wait until the threads have read all of a large file
             raise
     files = [evolve(found[index].entry, size=found[index].data) for index in firsts.values()]
-    return Sealed(tuple(_finished(found, digests)), sum(each.size for each in files), below(files))
+    sparse = {f"/{each.entry.path}": each.data for each in found if each.data < each.entry.size}
+    return Sealed(tuple(_finished(found, digests)), sum(each.size for each in files), below(files), sparse)
 
 
 def walk(root: Path) -> Iterator[Entry]:
@@ -106,21 +110,31 @@ def _walk(base: bytes) -> Iterator[_Found]:
 
 def _data(path: bytes, status: os.stat_result) -> int:
     """Blocks alone do not tell: a filesystem that compresses has few for many bytes, and for new files none at all."""
-    if status.st_size < _SPARSE or status.st_blocks * 512 >= status.st_size or not stat.S_ISREG(status.st_mode):
+    if not _has_holes(status):
         return status.st_size
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        at = found = 0
-        while at < status.st_size:
-            start = os.lseek(descriptor, at, os.SEEK_DATA)
-            at = min(os.lseek(descriptor, start, os.SEEK_HOLE), status.st_size)
-            found += at - start
-    except OSError as error:
-        if error.errno != errno.ENXIO:  # nothing but a hole is left
-            raise
+        return sum(end - start for start, end in _extents(descriptor, status.st_size))
     finally:
         os.close(descriptor)
-    return found
+
+
+def _has_holes(status: os.stat_result) -> bool:
+    return stat.S_ISREG(status.st_mode) and status.st_size >= max(_SPARSE, status.st_blocks * 512 + 1)
+
+
+def _extents(descriptor: int, size: int) -> Iterator[tuple[int, int]]:
+    """Beginning and end of everything in the first ``size`` bytes that is no hole (lseek(2))."""
+    at = 0
+    while at < size:
+        try:
+            start = os.lseek(descriptor, at, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # nothing but a hole is left
+                return
+            raise
+        at = min(os.lseek(descriptor, start, os.SEEK_HOLE), size)
+        yield start, at
 
 
 def describe(name: bytes, path: bytes, status: os.stat_result) -> Entry:
@@ -173,20 +187,41 @@ def digest(base: bytes, entry: Entry, ended: threading.Event | None = None) -> s
     length = 0
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        while block := os.read(descriptor, min(_BLOCK, entry.size - length + 1)):
+        for block in _content(descriptor, entry.size):
             hashed.update(block)
             length += len(block)
             if length > entry.size or (ended and ended.is_set()):
                 break
-        time = os.fstat(descriptor).st_mtime_ns
+        status = os.fstat(descriptor)
     except OSError as error:
         error.filename = path  # read(2) does not know it
         raise
     finally:
         os.close(descriptor)
-    if length != entry.size or time != entry.time:
+    if {length, status.st_size} != {entry.size} or status.st_mtime_ns != entry.time:
         raise Conflict("changed while it was sealed", where=os.fsdecode(path), hint="Stop what writes there.")
     return hashed.hexdigest()
+
+
+def _content(descriptor: int, size: int) -> Iterator[bytes | memoryview]:
+    """All that is in an open file, which is more or less than ``size`` only where somebody writes there. Of a hole the
+    zeros are hashed, as must be, but not fetched through the kernel."""
+    at = 0
+    for start, end in _extents(descriptor, size) if _has_holes(os.fstat(descriptor)) else ((0, size),):
+        yield from _zeros(start - at)
+        at = os.lseek(descriptor, start, os.SEEK_SET)
+        while block := os.read(descriptor, min(_BLOCK, end - at)):
+            at += len(block)
+            yield block
+        if at < end:
+            return
+    yield from _zeros(size - at)
+    os.lseek(descriptor, size, os.SEEK_SET)
+    yield os.read(descriptor, 1)
+
+
+def _zeros(count: int) -> Iterator[memoryview]:
+    yield from (_ZEROS[: min(_BLOCK, count - done)] for done in range(0, count, _BLOCK))
 
 
 def _finished(found: list[_Found], digests: dict[int, str]) -> Iterator[Entry]:

@@ -1,5 +1,6 @@
 """Reads the settings file and checks it as a whole."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,10 @@ from imaged.model.errors import BadInput
 from imaged.model.settings import DhcpMode, DhcpSettings, Settings
 from imaged.store import yamlfile
 
+_DATABASES = ("postgresql://", "postgresql+psycopg://")
+_URL = re.compile(
+    r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[!-~]*)?|https?://\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?(/[!-~]*)?"
+)
 DEFAULT_PATH = Path("/etc/imaged/imaged.yaml")
 
 
@@ -19,11 +24,19 @@ def read(path: Path) -> Settings:
 def build(data: Any, *, where: str) -> Settings:
     """Settings from plain data, checked as a whole."""
     settings = from_plain({} if data is None else data, Settings, where=where)
-    faults = [*_bad_ports(settings), *_bad_amounts(settings), *_bad_subnets(settings.dhcp)]
+    faults = [*_bad_ports(settings), *_bad_amounts(settings), *_bad_subnets(settings.dhcp), *_bad_hooks(settings)]
     if settings.address.is_unspecified or settings.address.is_multicast:
         faults.append(f"address: {settings.address} is no address that a node can reach")
+    if settings.api.socket and not settings.api.socket.is_absolute():
+        faults.append(f"api.socket: {settings.api.socket} must be an absolute path")
+    if not all(letter.isalnum() or letter in ",-" for letter in settings.discovery_console):
+        faults.append(
+            f"discovery_console: {settings.discovery_console!r} is not a console (write it like ttyS0,115200)"
+        )
     if not settings.state.is_absolute():
         faults.append(f"state: {settings.state} must be an absolute path")
+    if settings.database and not settings.database.startswith(_DATABASES):
+        faults.append("database: is no URL like postgresql+psycopg://user@host/name")  # it may hold a password
     if faults:
         raise BadInput("\n  ".join(faults), where=where)
     return settings
@@ -35,9 +48,24 @@ def _bad_ports(settings: Settings) -> list[str]:
         "dhcp.proxy_port": settings.dhcp.proxy_port, "tftp.port": settings.tftp.port,
         "http.port": settings.http.port, "rsync.port": settings.rsync.port,
     }  # fmt: skip
+    optional = {"monitor.port": settings.monitor.port, "monitor.netconsole": settings.monitor.netconsole}
+    ports |= {key: port for key, port in optional.items() if port}  # 0: off
     faults = [f"{key}: {port} is not a port (1 to 65535)" for key, port in ports.items() if not 0 < port < 65536]
-    if settings.http.port == settings.rsync.port:
-        faults.append(f"rsync.port: {settings.rsync.port} is http.port already")
+    taken: dict[int, str] = {}
+    for key in ("http.port", "rsync.port", "monitor.port"):
+        if key in ports and taken.setdefault(ports[key], key) != key:
+            faults.append(f"{key}: {ports[key]} is {taken[ports[key]]} already")
+    return faults
+
+
+def _bad_hooks(settings: Settings) -> list[str]:
+    faults = []
+    for index, hook in enumerate(settings.webhooks):
+        at = f"webhooks[{index}]"
+        if not _URL.fullmatch(hook.url):
+            faults.append(f"{at}.url: {hook.url!r} is not http://... or https://...")
+        if not hook.events or not all(hook.events):
+            faults.append(f"{at}.events: at least one name of events is needed ('*' for all)")
     return faults
 
 
@@ -48,11 +76,16 @@ def _bad_amounts(settings: Settings) -> list[str]:
         "tftp.max_window": (settings.tftp.max_window, 1, 65535),
         "tftp.sessions": (settings.tftp.sessions, 1, 65535),
         "tftp.retries": (settings.tftp.retries, 1, 100),
+        "tftp.processes": (settings.tftp.processes, 1, 64),
         "rsync.transfers": (settings.rsync.transfers, 1, 65535),
         "rsync.timeout": (settings.rsync.timeout, 1, 86400),
+        "scripts.at_once": (settings.scripts.at_once, 1, 1000),
+        "scripts.timeout": (settings.scripts.timeout, 1, 86400),
         "dhcp.offer_hold": (settings.dhcp.offer_hold, 1, 86400),
         "dhcp.decline_hold": (settings.dhcp.decline_hold, 0, 2**31),
+        "web.session": (settings.web.session, 60, 2**31),
         "token_lifetime": (settings.token_lifetime, 1, 2**31),
+        "install_attempts": (settings.install_attempts, 1, 1000),
     }
     return [
         f"{key}: {amount} is not within {least} to {most}"

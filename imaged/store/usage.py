@@ -9,9 +9,11 @@ from imaged.model.errors import ImagedError
 from imaged.model.names import ImageRef
 from imaged.model.node import NodeState
 from imaged.store import channels, edits
+from imaged.store.groups import Groups
 from imaged.store.images import Images
 from imaged.store.nodes import Nodes
 
+_FACTS = ("installing", "updating", "installed")
 _UNDER_WAY = (NodeState.INSTALLING, NodeState.FAILED)  # one that failed waits in the ramdisk for whoever looks at it
 
 
@@ -21,41 +23,45 @@ def users(engine: sa.Engine, images: Images) -> dict[str, tuple[str, ...]]:
     nodes = Nodes(engine)
     resolved = cache(lambda ref: _resolved(images, ref))
     found: defaultdict[str, list[str]] = defaultdict(list)
-    for node in nodes.all():
-        facts = nodes.facts(node.name)
+    everyone, facts = nodes.all(), nodes.every(*_FACTS)
+    for node in (node for node in everyone if node.name in facts):  # the others were removed just now
         named = set()
-        for fact in ("installing", "updating", "installed"):
+        for fact in _FACTS:
             # What was being installed stays in the database when that has ended.
-            if facts[fact] and facts[fact] not in named and (fact != "installing" or node.state in _UNDER_WAY):
-                named.add(facts[fact])
-                found[facts[fact]].append(f"{node.name} ({fact})")
+            ref = getattr(facts[node.name], fact)
+            if ref and ref not in named and (fact != "installing" or node.state in _UNDER_WAY):
+                named.add(ref)
+                found[ref].append(f"{node.name} ({fact})")
         assigned = resolved(node.image)
         if assigned and assigned not in named:
             found[assigned].append(f"{node.name} (assigned)")
+    for group in Groups(engine).all():
+        if assigned := resolved(group.setup.image):
+            found[assigned].append(f"group {group.name}")
     return {ref: tuple(words) for ref, words in found.items()}
 
 
 def followers(engine: sa.Engine, name: str) -> tuple[str, ...]:
-    """Nodes that have something to do with the image ``name``, whether or not there is such a version."""
+    """Nodes and groups that have something to do with the image ``name``, whether or not there is such a version."""
     nodes = Nodes(engine)
+    everyone, facts = nodes.all(), nodes.every(*_FACTS)
     found = []
-    for node in nodes.all():
-        facts = nodes.facts(node.name)
-        refs = (str(node.image), *(facts[fact] or "" for fact in ("installing", "updating", "installed")))
+    for node in (node for node in everyone if node.name in facts):
+        refs = (str(node.image), *(ref or "" for ref in facts[node.name][1:]))
         if any(ref.partition("@")[0] == name for ref in refs):
             found.append(node.name)
-    return tuple(found)
+    return (*found, *(f"group {group.name}" for group in Groups(engine).all() if group.setup.image.image == name))
 
 
 def busy(engine: sa.Engine) -> dict[str, tuple[str, ...]]:
     """Version -> nodes that copy it at this moment: nothing may take it away from under them."""
     nodes = Nodes(engine)
     found: defaultdict[str, list[str]] = defaultdict(list)
-    for node in nodes.all():
-        facts = nodes.facts(node.name)
-        for fact in ("installing", "updating"):
-            if facts[fact] and (fact == "updating" or node.state is NodeState.INSTALLING):
-                found[facts[fact]].append(node.name)
+    for name, facts in nodes.every("state", "installing", "updating").items():
+        if facts.updating:
+            found[facts.updating].append(name)
+        if facts.installing and facts.state == NodeState.INSTALLING.value:
+            found[facts.installing].append(name)
     return {ref: tuple(names) for ref, names in found.items()}
 
 

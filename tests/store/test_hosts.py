@@ -1,5 +1,6 @@
 """What is said of nodes and groups: who wins, and that it goes with them."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,12 +19,13 @@ from imaged.store.nodes import Nodes
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> sa.Engine:
-    engine = open_database(tmp_path / "imaged.sqlite")
+def engine(database: Path | str) -> Iterator[sa.Engine]:
+    engine = open_database(database)
     Nodes(engine).add(Node("n1", (Mac.parse("52:54:00:00:00:01"),), ImageRef.parse("compute")))
     for name, priority in (("all", 200), ("rack", 100), ("gpu", 10)):
         Groups(engine).add(Group(name, priority))
-    return engine
+    yield engine
+    engine.dispose()
 
 
 def test_the_last_group_wins_and_the_node_over_all(engine: sa.Engine) -> None:

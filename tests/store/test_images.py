@@ -217,3 +217,34 @@ def test_what_is_no_image_is_passed_over(images: Images) -> None:
 def test_version_json_is_readable_by_others(images: Images) -> None:
     make(images)
     assert json.loads((images.root / "compute/1/version.json").read_text())["image"] == "compute"
+
+
+def test_a_name_is_remembered_until_it_means_another_version(tmp_path: Path) -> None:
+    images, ref = Images(tmp_path), ImageRef("tiny", channel="stable")
+
+    def seal() -> Version:
+        with images.working("tiny") as working:
+            (working.tree / "etc").mkdir()
+            return images.seal(working, origin="test")
+
+    def settle() -> None:
+        """Directories change no more for a while."""
+        for path in (tmp_path / "tiny", tmp_path / "tiny/channels"):
+            os.utime(path, (1, 1))
+
+    first = seal()
+    images.publish(first, "stable")
+    settle()
+    assert images.resolve(ref) == first
+    (tmp_path / "tiny/1/version.json").rename(tmp_path / "kept")
+    assert images.resolve(ref) == first, "nothing was read"
+    (tmp_path / "kept").rename(tmp_path / "tiny/1/version.json")
+    second = seal()
+    assert images.resolve(ref) == first
+    images.publish(second, "stable")
+    assert images.resolve(ref) == second
+    settle()
+    images.remove("tiny", 1)
+    assert images.resolve(ref) == second
+    with pytest.raises(NotFound):
+        images.resolve(ImageRef("tiny", version=1))

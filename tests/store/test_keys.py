@@ -15,11 +15,10 @@ from imaged.store.keys import Keys
 from imaged.store.nodes import Nodes
 
 
-def test_a_key_is_made_once(tmp_path: Path) -> None:
-    path = tmp_path / "imaged.sqlite"
-    first = Keys(open_database(path)).of("n1", "crypt0")
+def test_a_key_is_made_once(database: Path | str) -> None:
+    first = Keys(open_database(database)).of("n1", "crypt0")
     assert len(base64.b64decode(first, validate=True)) == 32
-    keys = Keys(open_database(path))
+    keys = Keys(open_database(database))
     assert keys.of("n1", "crypt0") == first
     others = {keys.of("n1", "crypt1"), keys.of("n2", "crypt0")}
     assert len(others | {first}) == 3
@@ -31,14 +30,14 @@ def test_a_key_is_made_once(tmp_path: Path) -> None:
     assert first not in repr(keys.all("n1"))
 
 
-def test_two_who_ask_at_once_get_the_same(tmp_path: Path) -> None:
-    engine = open_database(tmp_path / "imaged.sqlite")
+def test_two_who_ask_at_once_get_the_same(database: Path | str) -> None:
+    engine = open_database(database)
     with ThreadPoolExecutor(8) as pool:
         assert len(set(pool.map(lambda _: Keys(engine).of("n1", "crypt0"), range(32)))) == 1
 
 
-def test_a_forgotten_node_takes_no_key_with_it(tmp_path: Path) -> None:
-    engine = open_database(tmp_path / "imaged.sqlite")
+def test_a_forgotten_node_takes_no_key_with_it(database: Path | str) -> None:
+    engine = open_database(database)
     Nodes(engine).add(Node("n1", (Mac.parse("52:54:00:00:00:01"),), ImageRef.parse("tiny")))
     key = Keys(engine).of("n1", "crypt0")
     Nodes(engine).remove("n1")

@@ -19,8 +19,8 @@ FIRST, SECOND = IPv4Address("10.0.0.100"), IPv4Address("10.0.0.101")
 
 
 @pytest.fixture
-def engine(tmp_path):
-    opened = open_database(tmp_path / "imaged.sqlite")
+def engine(database):
+    opened = open_database(database)
     yield opened
     opened.dispose()
 
@@ -66,13 +66,12 @@ from imaged.model.lease import Lease, LeaseState
 from imaged.model.net import Mac
 from imaged.store.database import open_database
 from imaged.store.leases import LeaseStore
-store = LeaseStore(open_database(Path(sys.argv[1])))
+store = LeaseStore(open_database(Path(sys.argv[1]) if sys.argv[1][0] == "/" else sys.argv[1]))
 store.save([Lease(IPv4Address("10.0.0.100"), Mac("52:54:00:00:00:01"), LeaseState.BOUND, 7.0)])
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_a_saved_lease_survives_kill_9(tmp_path):
-    path = tmp_path / "imaged.sqlite"
-    assert subprocess.run((sys.executable, "-c", _SAVE_AND_DIE, path), check=False).returncode == -9
-    assert LeaseStore(open_database(path)).load() == (Lease(FIRST, HERS, LeaseState.BOUND, 7.0),)
+def test_a_saved_lease_survives_kill_9(database):
+    assert subprocess.run((sys.executable, "-c", _SAVE_AND_DIE, str(database)), check=False).returncode == -9
+    assert LeaseStore(open_database(database)).load() == (Lease(FIRST, HERS, LeaseState.BOUND, 7.0),)

@@ -1,41 +1,43 @@
-"""The node database: what it refuses, what survives, and how machines without a name are seen."""
+"""The node database: what it refuses, and what survives."""
 
-import sqlite3
+from collections.abc import Iterator
 from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from attrs import evolve
 
-from imaged.model.errors import Conflict, Denied, ImagedError, NotFound
-from imaged.model.machine import Machine
+from imaged.model.errors import Conflict, Denied, NotFound
 from imaged.model.names import ImageRef
 from imaged.model.net import Mac
 from imaged.model.node import BootAction, Node, NodeEvent, NodeState
 from imaged.model.report import Report, Status
 from imaged.store.database import open_database
 from imaged.store.nodes import Nodes
-from imaged.store.site import site_uuid
-from imaged.store.tokens import Tokens
+from imaged.store.tables import tables
+from imaged.store.tokens import Tokens, secret_hash
 
 A, B, C = (Mac.parse(f"52:54:00:00:00:0{digit}") for digit in "abc")
 NODE = Node("n1", (A, B), ImageRef.parse("debian-12@3"), uuid="aa-bb", address=IPv4Address("10.0.0.7"))
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "state" / "imaged.sqlite"
+def engine(database: Path | str) -> Iterator[sa.Engine]:
+    engine = open_database(database)
+    yield engine
+    engine.dispose()
 
 
 @pytest.fixture
-def nodes(path: Path) -> Nodes:
-    return Nodes(open_database(path))
+def nodes(engine: sa.Engine) -> Nodes:
+    return Nodes(engine)
 
 
-def test_a_node_comes_back_as_it_went_in_also_after_a_restart(nodes: Nodes, path: Path) -> None:
+def test_a_node_comes_back_as_it_went_in_also_after_a_restart(nodes: Nodes, database: Path | str) -> None:
     nodes.add(NODE)
     assert nodes.get("n1") == NODE
-    assert Nodes(open_database(path)).all() == (NODE,)
+    assert Nodes(open_database(database)).all() == (NODE,)
 
 
 @pytest.mark.parametrize(
@@ -92,17 +94,10 @@ def test_removing_a_node_takes_its_reports_and_macs_along(nodes: Nodes) -> None:
         nodes.remove("n2")
 
 
-def test_machines_without_a_name_are_listed_in_the_order_they_were_first_seen(nodes: Nodes) -> None:
+def test_a_token_starts_one_install(engine: sa.Engine, nodes: Nodes) -> None:
+    tokens = Tokens(engine)
     nodes.add(NODE)
-    for mac, uuid, time in ((C, "", 3.0), (A, "", 4.0), (B, "aa-bb", 5.0), (C, "cc", 6.0)):
-        nodes.saw(Machine(mac, uuid=uuid, arch="bios", last_seen=time))
-    assert nodes.discovered() == (Machine(C, uuid="cc", arch="bios", first_seen=3.0, last_seen=6.0),)
-
-
-def test_a_token_starts_one_install(path: Path, nodes: Nodes) -> None:
-    tokens = Tokens(open_database(path))
-    nodes.add(NODE)
-    token = tokens.mint("n1", expires=100)
+    token = tokens.mint(NODE, expires=100)
     assert tokens.claim(token, "secret", now=99) == "n1"
     assert tokens.claim(token, "secret", now=5000) == "n1", "the same claim again: its answer was lost"
     assert tokens.holder("secret") == "n1"
@@ -111,15 +106,51 @@ def test_a_token_starts_one_install(path: Path, nodes: Nodes) -> None:
     with pytest.raises(Denied, match="not known"):
         tokens.claim("made up", "other", now=99)
     with pytest.raises(Denied, match="too old"):
-        tokens.claim(tokens.mint("n1", expires=100), "other", now=101)
+        tokens.claim(tokens.mint(NODE, expires=100), "other", now=101)
     with pytest.raises(Denied, match="no node's"):
         tokens.holder("other")
 
 
-def test_a_new_claim_ends_the_old_secret(path: Path, nodes: Nodes) -> None:
-    tokens = Tokens(open_database(path))
+def test_a_token_is_for_this_machine_under_this_name(engine: sa.Engine, nodes: Nodes) -> None:
+    tokens = Tokens(engine)
     nodes.add(NODE)
-    old, new = tokens.mint("n1", expires=100), tokens.mint("n1", expires=100)
+    token = tokens.mint(NODE, expires=100)
+    assert len(token) == 40, "a kernel's command line is short"
+    assert token != tokens.mint(NODE, expires=100), "two boots within a second"
+    assert Tokens(engine).look(token, now=99) == "n1", "another daemon of the same database"
+    for now, wrong, said in (
+        (99, token[:-1] + ("A" if token[-1] != "A" else "B"), "not known"),
+        (99, "B" + token[1:], "not known"),
+        (99, token[:20], "not known"),
+        (99, "\u00e9" * 40, "not known"),
+        (99, "", "not known"),
+        (101, token, "too old"),
+    ):
+        with pytest.raises(Denied, match=said):
+            tokens.look(wrong, now=now)
+    nodes.remove("n1")
+    nodes.add(evolve(NODE, name="n2"))
+    with pytest.raises(Denied, match="not known"):
+        tokens.claim(token, "secret", now=99)
+    nodes.remove("n2")
+    nodes.add(evolve(NODE, macs=(Mac.parse("02:00:00:00:09:99"),)))
+    with pytest.raises(Denied, match="not known"):
+        tokens.claim(token, "secret", now=99)
+
+
+def test_a_token_of_an_earlier_release_is_still_good(engine: sa.Engine, nodes: Nodes) -> None:
+    tokens = Tokens(engine)
+    nodes.add(NODE)
+    with engine.begin() as connection:
+        row = {"hash": secret_hash("written down"), "node": "n1", "expires": 100.0}
+        connection.execute(tables.tables["tokens"].insert(), row)
+    assert tokens.claim("written down", "secret", now=99) == "n1"
+
+
+def test_a_new_claim_ends_the_old_secret(engine: sa.Engine, nodes: Nodes) -> None:
+    tokens = Tokens(engine)
+    nodes.add(NODE)
+    old, new = tokens.mint(NODE, expires=100), tokens.mint(NODE, expires=100)
     tokens.claim(old, "old secret", now=1)
     tokens.claim(new, "new secret", now=2)
     tokens.claim(old, "old secret", now=3)
@@ -128,53 +159,22 @@ def test_a_new_claim_ends_the_old_secret(path: Path, nodes: Nodes) -> None:
         tokens.holder("old secret")
 
 
-def test_secrets_are_not_in_the_database(path: Path, nodes: Nodes) -> None:
-    tokens = Tokens(open_database(path))
+def test_secrets_are_not_in_the_database(engine: sa.Engine, nodes: Nodes) -> None:
+    tokens = Tokens(engine)
     nodes.add(NODE)
-    token = tokens.mint("n1", expires=100)
+    token = tokens.mint(NODE, expires=100)
     tokens.claim(token, "very secret", now=1)
-    with sqlite3.connect(path) as connection:
-        dump = "\n".join(connection.iterdump())
+    with engine.connect() as connection:
+        dump = str([connection.execute(sa.select(table)).all() for table in tables.sorted_tables])
+    assert "n1" in dump
     assert token not in dump
     assert "very secret" not in dump
 
 
-def test_the_site_keeps_its_identity(path: Path) -> None:
-    assert site_uuid(open_database(path)) == site_uuid(open_database(path))
-
-
-def test_a_database_of_another_program_version_is_refused(path: Path) -> None:
-    open_database(path)
-    with sqlite3.connect(path) as connection:
-        connection.execute("update meta set value = '99' where key = 'schema'")
-    with pytest.raises(Conflict, match="schema 99"):
-        open_database(path)
-
-
-def test_a_file_that_is_no_database_is_refused(path: Path) -> None:
-    path.parent.mkdir()
-    path.write_bytes(b"this is not a database" * 100)
-    with pytest.raises(ImagedError, match="cannot be opened"):
-        open_database(path)
-
-
-def test_a_database_of_an_earlier_release_gets_what_it_lacks(path: Path, nodes: Nodes) -> None:
+def test_the_holder_of_a_secret_in_one_question(engine: sa.Engine, nodes: Nodes) -> None:
     nodes.add(NODE)
-    nodes.keep("n1", installed="debian-12@3")
-    with sqlite3.connect(path) as old:
-        for column in ("system", "updating", "serial", "updated", "updated_at", "drift", "drift_at"):
-            old.execute(f"ALTER TABLE nodes DROP COLUMN {column}")
-    again = Nodes(open_database(path))
-    facts = again.facts("n1")
-    assert (facts["installed"], facts["updating"], facts["drift_at"]) == ("debian-12@3", None, None)
-    again.keep("n1", updating="debian-12@4", updated_at=5.0)
-    assert Nodes(open_database(path)).facts("n1")["updated_at"] == 5.0
-
-
-def test_the_holder_of_a_secret_in_one_question(path: Path, nodes: Nodes) -> None:
-    nodes.add(NODE)
-    tokens = Tokens(open_database(path))
-    tokens.claim(tokens.mint("n1", 100.0), "secret", 1.0)
+    tokens = Tokens(engine)
+    tokens.claim(tokens.mint(nodes.get("n1"), 100.0), "secret", 1.0)
     before = nodes.holder("secret")
     assert (before.name, before.image, before.updating) == ("n1", NODE.image, None)
     nodes.keep("n1", updating="debian-12@4", last_seen=5.0, drift="{}")
@@ -183,3 +183,14 @@ def test_the_holder_of_a_secret_in_one_question(path: Path, nodes: Nodes) -> Non
     assert nodes.holder("secret").facts != before.facts
     with pytest.raises(Denied, match="no node's"):
         nodes.holder("wrong")
+
+
+def test_nodes_by_their_names(nodes: Nodes) -> None:
+    for name, number in (("b", 1), ("a", 2), ("c", 3)):
+        nodes.add(Node(name, (Mac.from_bytes(bytes([2, 0, 0, 0, 9, number])),), ImageRef("tiny")))
+    nodes.record("c", NodeEvent.CLAIMED)
+    assert (nodes.names(), nodes.names(NodeState.INSTALLING)) == (("a", "b", "c"), ("c",))
+    assert [node.name for node in nodes.named(["c", "a"])] == ["c", "a"]
+    assert nodes.named([]) == ()
+    with pytest.raises(NotFound, match="no node 'd'"):
+        nodes.named(["a", "d"])

@@ -219,7 +219,7 @@ def test_the_generation_moves_with_every_change_and_only_then(site: Site, path: 
 
     def generation() -> str:
         site.clock.now += 100
-        return site.overrides.generation("n1", "compute", ("lab", "gpu"))
+        return site.overrides.generations.of("n1", "compute", ("lab", "gpu"))
 
     before = generation()
     assert generation() == before
@@ -236,12 +236,12 @@ def test_the_generation_moves_with_every_change_and_only_then(site: Site, path: 
 
 def test_the_generation_looks_once_a_second_at_most(site: Site) -> None:
     file = site.write("all/etc/motd", "one")
-    before = site.overrides.generation("n1", "compute", ())
+    before = site.overrides.generations.of("n1", "compute", ())
     file.write_text("two")
     site.clock.now += 0.5
-    assert site.overrides.generation("n1", "compute", ()) == before
+    assert site.overrides.generations.of("n1", "compute", ()) == before
     site.clock.now += 0.6
-    assert site.overrides.generation("n1", "compute", ()) != before
+    assert site.overrides.generations.of("n1", "compute", ()) != before
 
 
 def test_only_root_may_look_where_secrets_are(site: Site) -> None:
@@ -258,3 +258,14 @@ def test_a_state_directory_that_cannot_be_written_is_said(site: Site) -> None:
     site.state.run.write_text("in the way")
     with pytest.raises(ImagedError, match="overrides cannot be kept"):
         site.render()
+
+
+def test_variables_in_templates(site: Site) -> None:
+    site.write("all/etc/rack.j2", "{{ node }} {{ var.row }}{% for name in var | sort %} {{ name }}{% endfor %}")
+    wanted = evolve(WANTED, node=evolve(NODE, variables={"row": "7", "rack": "a"}))
+    assert (site.render(wanted) / "etc/rack").read_text() == "n1 7 rack row"
+    changed = evolve(WANTED, node=evolve(NODE, variables={"row": "8"}))
+    assert (site.render(changed) / "etc/rack").read_text() == "n1 8 row"
+    with pytest.raises(BadInput, match="'row'") as caught:
+        site.render(evolve(WANTED, node=evolve(NODE, variables={"rack": "a"})))
+    assert "var.rack" in caught.value.hint

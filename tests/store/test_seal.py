@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from imaged.model.errors import Conflict
 from imaged.store.manifest import Entry, Kind, format_manifest, parse_manifest
-from imaged.store.seal import read_tree
+from imaged.store.seal import digest, read_tree
+from installer.node.hashed import sha256 as node_sha256
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="makes devices and owners: needs root")
 
@@ -113,3 +114,42 @@ def test_a_file_that_is_not_as_the_walk_saw_it_is_refused(directory: str) -> Non
 def test_a_mount_inside_is_refused() -> None:
     with pytest.raises(Conflict, match="a filesystem is mounted inside the tree"):
         read_tree(Path("/dev"))
+
+
+MIB = 1 << 20
+
+
+def sparse(path: Path, islands: list[tuple[int, int]], size: int) -> None:
+    """Islands of other bytes than zeros, (where, how many), in a hole of ``size`` bytes."""
+    with path.open("wb") as file:
+        for at, count in islands:
+            file.seek(at)
+            file.write(b"x" * count)
+        file.truncate(size)
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.lists(st.tuples(st.integers(0, 40), st.integers(1, 3 * MIB)), max_size=4), st.integers(1, 12 * MIB))
+def test_holes_are_hashed_as_the_zeros_that_they_are(
+    tmp_path_factory: pytest.TempPathFactory, islands: list[tuple[int, int]], size: int
+) -> None:
+    """By the server when it seals and by a node when it compares; what takes room is counted without them."""
+    root = tmp_path_factory.mktemp("tree")
+    sparse(root / "file", [(at * MIB // 4, count) for at, count in islands], size)
+    wanted = hashlib.sha256((root / "file").read_bytes()).hexdigest()
+    sealed = read_tree(root)
+    assert {entry.path: entry.sha256 for entry in sealed.entries}["file"] == wanted
+    with (root / "file").open("rb") as file:
+        assert node_sha256(file.fileno()) == wanted
+    assert sealed.bytes == sealed.sparse.get("/file", size) <= size
+
+
+def test_a_file_of_holes_that_changes_under_our_hands_is_refused(tmp_path: Path) -> None:
+    sparse(tmp_path / "file", [(2 * MIB, 10)], 8 * MIB)
+    entry = entries_of(tmp_path)["file"]
+    for change in (lambda file: file.truncate(4 * MIB), lambda file: file.truncate(9 * MIB)):
+        with (tmp_path / "file").open("r+b") as file:
+            change(file)
+        os.utime(tmp_path / "file", ns=(entry.time, entry.time))
+        with pytest.raises(Conflict, match="changed while it was sealed"):
+            digest(os.fsencode(tmp_path), entry)

@@ -1,0 +1,1 @@
+"""What the web page shows: pure functions from facts to frozen values; templates and static files beside them."""
