@@ -19,7 +19,7 @@ _ADDRESS = struct.Struct("=BBBBI")  # struct ifaddrmsg: family, prefix length, f
 _ATTRIBUTE = struct.Struct("=HH")  # struct rtattr: length, type
 
 
-@frozen
+@frozen(cache_hash=True)
 class Interface:
     """One interface with its IPv4 addresses, the primary one first."""
 

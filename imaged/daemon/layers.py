@@ -9,12 +9,14 @@ from imaged.model.errors import BadInput
 from imaged.model.image import Version
 from imaged.model.node import Node
 from imaged.model.override import TEMPLATE, Wanted
-from imaged.model.update import Script
-from imaged.planning import additions, protect, scripts
+from imaged.model.update import Protected, Script
+from imaged.planning import additions, protect, scripts, syncfiles
 from imaged.planning.additions import Additions
 from imaged.planning.install import Site
 from imaged.planning.scripts import Chosen
+from imaged.planning.standing import Over
 from imaged.planning.update import Layers
+from imaged.store import yamlfile
 from imaged.store.groups import Groups
 from imaged.store.hosts import Hosts
 from imaged.store.images import Images
@@ -22,6 +24,7 @@ from imaged.store.overrides import Overrides, Rendered
 from imaged.store.templates import render_text
 from imaged.store.tree import Tree
 
+_SYNCED = "kept by syncfiles"
 _OF_IMAGE = "/etc/imaged/protect"  # in the image's own tree
 
 
@@ -39,10 +42,10 @@ class SiteLayers:
         self._images = images
         self._site_of = site_of
 
-    def generation(self, node: str, image: str) -> object:
-        """Equal as long as nothing of this node has changed; see ``Overrides.generation``."""
+    def generation(self, node: str, image: str) -> Over:
+        """Equal as long as nothing of this node has changed; see ``Generations``."""
         groups = self._groups.of(node)
-        return groups, self._hosts.said(node, groups), self._overrides.generation(node, image, groups)
+        return groups, self._hosts.said(node, groups), self._overrides.generations.of(node, image, groups)
 
     def layers(self, node: Node, version: Version) -> Layers:
         """What lies over ``version`` on ``node``. Raises ImagedError naming the file that is wrong."""
@@ -52,7 +55,14 @@ class SiteLayers:
             (f"{_OF_IMAGE} of {version.ref}", Tree(tree).text(_OF_IMAGE)),
             *self._overrides.protect_lists(wanted.layers),
         )
-        return Layers(rendered.manifest, protect.protected(lists), self.scripts("post-update", wanted))
+        synced = self._synced(wanted)
+        own = (*protect.protected(lists), *(Protected(path, _SYNCED) for path in synced))
+        return Layers(rendered.manifest, own, self.scripts("post-update", wanted), synced=synced)
+
+    def _synced(self, wanted: Wanted) -> tuple[str, ...]:
+        path = self._overrides.synced
+        listed = syncfiles.read(yamlfile.load(path), syncfiles.LIST) if path.exists() else {}
+        return syncfiles.own_paths(syncfiles.chosen(listed, wanted.layers))
 
     def render(self, node: Node, version: Version) -> Rendered:
         """The overrides for an install of ``version``."""
@@ -65,7 +75,7 @@ class SiteLayers:
     def wanted(self, node: Node, version: Version) -> Wanted:
         """Whose overrides, over what."""
         site = self._site_of(node)
-        return Wanted(node, version, self._groups.of(node.name), site.server, site.domain)
+        return Wanted(node, version, node.groups, site.server, site.domain)
 
     def additions(self, node: Node, version: Version) -> Additions:
         """What is added to an install of ``version``. Raises ImagedError naming the file that is wrong."""

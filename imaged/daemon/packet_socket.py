@@ -6,7 +6,8 @@ from, and an answer to 255.255.255.255 must leave by that interface.
 
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address
 from typing import Any, Final, Protocol
 
@@ -24,7 +25,7 @@ _IP_PKTINFO: Final = 8  # <linux/in.h>; Python's socket module has no name for i
 _INFO: Final = struct.Struct("=i4s4s")  # struct in_pktinfo: interface, our address, (unused in sending)
 _ETH_P_IP: Final = 0x0800
 _EVERYBODY: Final = IPv4Address("255.255.255.255")
-_BATCH: Final = 64  # datagrams per turn of the reactor, so that a flood leaves time for everybody else
+_BATCH: Final = 256  # datagrams that are taken from the kernel in a turn of the reactor
 _BUFFER: Final = 1 << 20  # bytes; the packets of a whole row of racks that was switched on at once
 _LARGEST: Final = 1 << 16
 
@@ -48,17 +49,21 @@ class Link(Protocol):
         """Send a UDP payload; a packet that cannot be sent is lost like any other."""
 
 
-Received = Callable[[Link, bytes, tuple[IPv4Address, int], bool], None]
+Received = Callable[[Link, Sequence[tuple[bytes, tuple[IPv4Address, int]]], bool], None]  # payloads, their senders
+
+_address = lru_cache(maxsize=4096)(IPv4Address)
+_text = lru_cache(maxsize=4096)(str)
 
 
 @implementer(IReadDescriptor)
 class _Reader:
-    """Feeds one socket's datagrams to a callback."""
+    """Feeds one socket's datagrams to a callback, as many at a time as there are."""
 
-    def __init__(self, bound: socket.socket, received: Callable[[bytes, tuple[str, int]], None], lost: Any) -> None:
+    def __init__(self, bound: socket.socket, received: Callable[[Any], None], lost: Any) -> None:
         self._socket = bound
         self._received = received
         self._lost = lost
+        self._buffer = bytearray(_LARGEST)
 
     def fileno(self) -> int:
         return self._socket.fileno()
@@ -67,15 +72,17 @@ class _Reader:
         return "dhcp"
 
     def doRead(self) -> None:
-        for _ in range(_BATCH):
-            try:
-                payload, source = self._socket.recvfrom(_LARGEST)
-            except (BlockingIOError, ConnectionError):  # nothing left; or an ICMP error about an answer of ours
-                return
-            except OSError:
-                self._lost()  # the interface went away or down
-                return
-            self._received(payload, source)
+        arrived = []
+        try:
+            for _ in range(_BATCH):
+                size, (host, port) = self._socket.recvfrom_into(self._buffer)
+                arrived.append((bytes(self._buffer[:size]), (_address(host), port)))
+        except (BlockingIOError, ConnectionError):  # nothing left; or an ICMP error about an answer of ours
+            pass
+        except OSError:
+            self._lost()  # the interface went away or down
+        if arrived:
+            self._received(arrived)
 
     def connectionLost(self, reason: object) -> None:
         self._lost()
@@ -94,6 +101,9 @@ class InterfaceSockets:
         self.alive = True
         self._ports = ports
         self._source = source
+        # The kernel would answer from the interface's first address, which need not be the one we call ourselves.
+        info = _INFO.pack(interface.index, source.packed, b"\0" * 4)
+        self._ancillary = [(socket.IPPROTO_IP, _IP_PKTINFO, info)]
         self._reactor = reactor
         self._sockets: dict[bool, socket.socket] = {}
         self._readers: list[_Reader] = []
@@ -121,13 +131,10 @@ class InterfaceSockets:
             frame_to = (self.interface.name, _ETH_P_IP, 0, 0, to.hardware)
             self._lossy(lambda raw: raw.sendto(udp.datagram(*ends, payload), frame_to), self._raw)
             return
-        # The kernel would answer from the interface's first address, which need not be the one we call ourselves.
-        info = _INFO.pack(self.interface.index, self._source.packed, b"\0" * 4)
-        ancillary = [(socket.IPPROTO_IP, _IP_PKTINFO, info)]
         address, port = self._udp_end(to)
         bound = self._sockets.get(on_proxy_port)
         if bound is not None:
-            self._lossy(lambda it: it.sendmsg([payload], ancillary, 0, (str(address), port)), bound)
+            self._lossy(lambda it: it.sendmsg([payload], self._ancillary, 0, (_text(address), port)), bound)
 
     def close(self) -> None:
         """Stop listening on this interface; safe to call again."""
@@ -139,10 +146,7 @@ class InterfaceSockets:
         self._readers, self._sockets, self._raw = [], {}, None
 
     def _read(self, bound: socket.socket, on_proxy_port: bool, received: Received) -> None:
-        def arrived(payload: bytes, source: tuple[str, int]) -> None:
-            received(self, payload, (IPv4Address(source[0]), source[1]), on_proxy_port)
-
-        reader = _Reader(bound, arrived, self.close)
+        reader = _Reader(bound, lambda arrived: received(self, arrived, on_proxy_port), self.close)
         self._readers.append(reader)
         self._reactor.addReader(reader)
 

@@ -2,23 +2,26 @@
 
 import hashlib
 from collections.abc import Callable, Collection
-from pathlib import Path
+from contextlib import suppress
 
 import sqlalchemy as sa
 from attrs import evolve
 
+from imaged.admin.desk import Desk
+from imaged.daemon.booting import Booting
+from imaged.daemon.glimpses import Glimpses
 from imaged.daemon.layers import SiteLayers
+from imaged.daemon.strangers import Strangers
 from imaged.daemon.updates import NEVER_UPDATED, RUNNING, Updates
-from imaged.model.boot import GRUB_NODES, GRUB_START, RAMDISK_DIR
+from imaged.model.boot import RAMDISK_DIR
 from imaged.model.codec import from_json, to_json
-from imaged.model.errors import BadInput, Conflict, Denied, NotFound
+from imaged.model.errors import Conflict, Denied, NotFound
 from imaged.model.hardware import Inventory
 from imaged.model.host import Identity
 from imaged.model.image import ImageFacts, Version
 from imaged.model.names import ImageRef
-from imaged.model.net import Mac
 from imaged.model.node import BootAction, Node, NodeEvent, NodeState
-from imaged.model.override import Merged
+from imaged.model.override import Merged, Wanted
 from imaged.model.plan import InstallPlan
 from imaged.model.report import (
     BootToken,
@@ -36,16 +39,22 @@ from imaged.model.report import (
 from imaged.model.settings import Settings
 from imaged.model.system import System
 from imaged.model.transfer import Grant, Module
+from imaged.model.update import Script
 from imaged.model.vault import KeptFiles
 from imaged.model.wishes import Wishes
+from imaged.planning.course import QUEUE, UP
 from imaged.planning.delta import delta
 from imaged.planning.install import Site, plan_hash, plan_with_system
 from imaged.planning.layout import read as read_layout
 from imaged.planning.script import install_arguments
 from imaged.planning.scripts import Chosen
+from imaged.planning.ssh import host_key
+from imaged.planning.states import KINDS
+from imaged.planning.tally import Tally
 from imaged.planning.touched import recorded
 from imaged.planning.update import PHASES
 from imaged.store import layouts
+from imaged.store.askers import Askers
 from imaged.store.database import open_database
 from imaged.store.deltas import Deltas
 from imaged.store.groups import Groups
@@ -53,7 +62,7 @@ from imaged.store.hosts import Hosts
 from imaged.store.images import Images
 from imaged.store.keys import Keys
 from imaged.store.media import Media
-from imaged.store.nodes import Holder, Nodes
+from imaged.store.nodes import BOOTS_LOCALLY, Holder, Nodes
 from imaged.store.overrides import Overrides
 from imaged.store.paths import State
 from imaged.store.site import site_uuid
@@ -61,6 +70,8 @@ from imaged.store.templates import Templates
 from imaged.store.tokens import Tokens
 from imaged.store.vault import Vault
 
+_MOMENT = 60.0  # seconds
+_MOST_REPORTERS = 16_384
 SCRIPTS_DIR = "autoinstall_scripts"  # the site's own, below the state directory
 
 
@@ -71,73 +82,38 @@ class Provisioning:
         self._settings = settings
         self._clock = clock
         self.fetching: Callable[[], Collection[str]] = tuple  # nodes with an rsync connection: the daemon's to say
-        self._state = State(Path(settings.state))
+        self._state = State.of(settings)
         self.engine: sa.Engine = open_database(self._state.database)
         self.nodes = Nodes(self.engine)
+        self.glimpses = Glimpses(self.nodes.add_progress)
+        self.tally = Tally()
+        self._reporters: dict[str, tuple[str, float]] = {}  # who holds a secret, and until when that is believed
         self.images = Images(self._state.images)
         self._tokens = Tokens(self.engine)
         self._media = Media(self.engine)
         self._keys = Keys(self.engine)
-        self._templates = Templates(self._state.root / SCRIPTS_DIR)
+        templates = Templates(self._state.root / SCRIPTS_DIR)
+        self.strangers = Strangers(Desk(settings, self.engine), templates, clock)
         self._site = site_uuid(self.engine)
         self._vault = Vault(self._state.vault)
         self._groups, self._hosts = Groups(self.engine), Hosts(self.engine)
         self.overrides = Overrides(self._state, in_use=self._is_fetching)
         self._layers = SiteLayers(self.overrides, self._groups, self._hosts, self.images, self._site_of)
+        askers = Askers(self.engine)
+        booting = Booting(settings, self.nodes, askers, self.images, self.strangers, templates, self._mint, clock)
+        self.boot_script, self.generated, self._is_given_up = (
+            booting.boot_script, booting.generated, booting.is_given_up
+        )  # fmt: skip
         self.updates = Updates(
             self.nodes,
             self.images,
             Deltas(self._state.run / "deltas", delta),
             self._layers,
             site_of=self._site_of,
+            tally=self.tally,
             rsync_port=settings.rsync.port,
             clock=clock,
         )
-
-    def boot_script(self, mac: Mac, uuid: str) -> str:
-        """What iPXE runs on this machine: the installer with a fresh token, or its own disk."""
-        node = self.nodes.find(mac, uuid)
-        if node is None or node.action is BootAction.LOCAL:
-            return self._templates.render("boot/local.ipxe", machine=node.name if node else str(mac))
-        version = self.images.resolve(node.image)
-        rescue = node.action is BootAction.RESCUE
-        return self._templates.render(
-            "boot/install.ipxe",
-            node=node.name,
-            server=self._settings.base_url,
-            purpose="starts for rescue" if rescue else "will be installed",
-            boot=f"{self._settings.base_url}/boot/ramdisk/{version.facts.arch}",
-            arguments=install_arguments(self._settings.base_url, self._mint(node), node.console, rescue=rescue),
-        )
-
-    def grub_script(self, mac: Mac) -> str:
-        """What GRUB runs on this machine: as ``boot_script``, for machines whose firmware lets no iPXE run."""
-        node = self.nodes.find(mac)
-        if node is None or node.action is BootAction.LOCAL:
-            return self._templates.render("boot/local.grub", machine=node.name if node else str(mac))
-        version = self.images.resolve(node.image)
-        rescue = node.action is BootAction.RESCUE
-        return self._templates.render(
-            "boot/install.grub",
-            node=node.name,
-            purpose="starts for rescue" if rescue else "will be installed",
-            boot=f"/{RAMDISK_DIR}/{version.facts.arch}",
-            mac=str(mac).replace(":", "-"),
-            script=f"/{GRUB_NODES}/{mac}",
-            arguments=install_arguments(self._settings.base_url, self._mint(node), node.console, rescue=rescue),
-        )
-
-    def generated(self, name: str, _client: object = None) -> bytes | None:
-        """What TFTP serves that is no file: GRUB's scripts. None: it is no name of ours. Raises NotFound."""
-        if name == GRUB_START:
-            return self._templates.render("boot/start.grub", nodes=f"/{GRUB_NODES}").encode()
-        directory, _, mac = name.rpartition("/")
-        if directory != GRUB_NODES:
-            return None
-        try:
-            return self.grub_script(Mac.parse(mac)).encode()
-        except BadInput as error:
-            raise NotFound(error.what) from None
 
     def boot_by_medium(self, asked: MediumBoot) -> BootToken:
         """A boot token for the node that was started from a boot medium of ours.
@@ -153,7 +129,7 @@ class Provisioning:
             raise NotFound(f"this machine is no node ({shown})", hint="Define it on the server: imaged addnode.")
         if only not in (None, node.name):
             raise Denied(f"this boot medium is for {only}", where=node.name, hint="Make another: imaged mkmedia.")
-        if node.action is not BootAction.INSTALL:
+        if node.action is not BootAction.INSTALL or self._is_given_up(node):
             hint = f"Take the medium out; or, to install it: imaged boot {node.name} install."
             raise Conflict(f"{node.name} is not to be installed", hint=hint)
         return BootToken(node.name, self._mint(node))
@@ -181,20 +157,25 @@ class Provisioning:
         return Reinstall(served("vmlinuz"), served("initrd.img"), arguments)
 
     def rescue(self, asked: Rescue) -> Rescued:
-        """Whose keys open a machine that was started for rescue. Nothing about its node changes. Raises Denied."""
+        """Whose keys open a machine that was started for rescue. Nothing else about its node changes. Raises Denied."""
         try:
             node = self._media.admit(asked.token, self._clock()) or ""
         except Denied:
             node = self._tokens.look(asked.token, self._clock())
+        if node:
+            self.nodes.keep(node, installer_key=host_key(asked.host_key))
         return Rescued(node, self._settings.authorized_keys)
 
     def _mint(self, node: Node) -> str:
-        return self._tokens.mint(node.name, self._clock() + self._settings.token_lifetime)
+        return self._tokens.mint(node, self._clock() + self._settings.token_lifetime)
 
     def claim(self, claim: Claim) -> Claimed:
-        """An agent starts the install that its boot token stands for. Raises Denied."""
+        """An agent starts the install that its boot token stands for. Raises Denied, BadInput."""
+        key = host_key(claim.host_key)
         name = self._tokens.claim(claim.token, claim.secret, self._clock())
-        self.nodes.record(name, NodeEvent.CLAIMED)
+        self._reporters = {secret: known for secret, known in self._reporters.items() if known[0] != name}
+        begun = (self.nodes.fact(name, "begun") or 0) + 1
+        self.nodes.record(name, NodeEvent.CLAIMED, begun=begun, installer_key=key)
         self.nodes.clear_reports(name)
         self.nodes.keep(name, installing=None, updating=None)  # nothing to read before there is a plan
         return Claimed(name, self._settings.rsync.port, self._settings.authorized_keys, self._wishes(name))
@@ -202,6 +183,19 @@ class Provisioning:
     def holder(self, secret: str) -> str:
         """The node that proves itself by this secret. Raises Denied."""
         return self._tokens.holder(secret)
+
+    def reporter(self, secret: str, report: Report) -> str:
+        """As ``holder``. For progress, from which nothing follows, what was true a moment ago will do."""
+        if report.status is not Status.PROGRESS:
+            return self.holder(secret)
+        name, until = self._reporters.get(secret, ("", 0.0))
+        now = self._clock()
+        if not now <= until <= now + _MOMENT:
+            name = self.holder(secret)
+            if len(self._reporters) >= _MOST_REPORTERS:
+                self._reporters.clear()
+            self._reporters[secret] = name, now + _MOMENT
+        return name
 
     def answer_plan(self, name: str, inventory: Inventory) -> PlanAnswer:
         """The plan for the hardware the agent found; what it may read from now on. Raises CannotPlan."""
@@ -254,12 +248,35 @@ class Provisioning:
         self._layers.scripts(kind, wanted)
         return self._layers.chosen(kind, wanted)
 
+    def state_scripts(self, name: str, state: str) -> tuple[Wanted, tuple[Script, ...]]:
+        """What the server runs when the node comes to ``state``, and for whom. Raises ImagedError."""
+        node = self.nodes.get(name)
+        wanted = self._layers.wanted(node, self._version_of(node))
+        return wanted, self._layers.scripts(f"{KINDS}/{state}", wanted)
+
+    def _version_of(self, node: Node) -> Version:
+        """What is on a running node's disk, if it is still in the store; else what an install of it would bring."""
+        installed = self.nodes.fact(node.name, "installed") if node.state in RUNNING else None
+        if installed:
+            with suppress(NotFound):
+                return self.images.resolve(ImageRef.parse(installed))
+        return self.images.resolve(node.image)
+
     def merged_overrides(self, node: Node, version: Version) -> Merged:
         """Which layer each path of a node's overrides comes from; nothing is made."""
         return self.overrides.merged(self._layers.wanted(node, version), self.images.tree(version))
 
     def record_report(self, name: str, report: Report) -> None:
-        """Keep a report, and move the node where the report says it is. A running node stays what it is."""
+        """Keep a report, and move the node where the report says it is. A running node stays what it is.
+
+        Progress is kept when ``glimpses`` are flushed.
+        """
+        if self.glimpses.take(name, self._clock(), report):
+            return
+        self._record(name, report)
+        self.tally.reported(name, self._clock(), report)
+
+    def _record(self, name: str, report: Report) -> None:
         if report.phase in PHASES and self.updates.concerns(name):
             self.updates.record_report(name, report)
             return
@@ -267,10 +284,15 @@ class Provisioning:
             self.nodes.record(name, NodeEvent.FAILED, reason=f"{report.phase}: {report.message}")
         elif (report.phase, report.status) == ("reboot", Status.DONE):
             installing = self.nodes.fact(name, "installing")
-            changes = {"action": BootAction.LOCAL.value, "installed": installing, "wishes": None, **NEVER_UPDATED}
+            changes = {**BOOTS_LOCALLY, "installed": installing, "wishes": None, **NEVER_UPDATED}
             self.nodes.record(name, NodeEvent.INSTALLED, **changes)
             self._become(self.nodes.get(name))
         self.nodes.add_report(name, self._clock(), report)
+
+    def record_place(self, name: str, position: int) -> None:
+        """A node waits for a transfer's slot, ``position`` from 1; 0: it has one."""
+        said = f"waits for a slot, place {position} when it came" if position else ""
+        self.glimpses.take(name, self._clock(), Report(QUEUE, Status.PROGRESS, 0.0, said))
 
     def _become(self, node: Node) -> None:
         """The node is now who its plan made of it."""
@@ -280,8 +302,10 @@ class Provisioning:
 
     def record_up(self, name: str) -> None:
         """The installed system runs. Raises Conflict when nothing was installed."""
-        self.nodes.record(name, NodeEvent.UP)
-        self.nodes.add_report(name, self._clock(), Report("up", Status.DONE, 0.0))
+        self.nodes.record(name, NodeEvent.UP, installer_key=None)
+        up = Report(UP, Status.DONE, 0.0)
+        self.nodes.add_report(name, self._clock(), up)
+        self.tally.reported(name, self._clock(), up)
 
     def record_host_keys(self, name: str, keys: str) -> None:
         """The ssh public host keys that the node made, a line each."""
@@ -346,7 +370,7 @@ class Provisioning:
         own = next((each for each in subnets if node.address and node.address in each.network), None)
         subnet = own or next(iter(subnets), None)
         dns = tuple(str(server) for server in subnet.dns) if subnet else ()
-        host = self._hosts.of(node.name, self._groups.of(node.name))
+        host = self._hosts.of(node.name, node.groups)
         domain, generation = subnet.domain if subnet else "", self._vault.generation(node.name)
         return Site(self._site, self._settings.base_url, dns, domain, host, generation)
 

@@ -6,6 +6,8 @@ Not one byte of a tree passes through this process: the child has the TCP socket
 import os
 import signal
 import socket
+import sys
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -40,6 +42,7 @@ _KEEPALIVE: Final = (  # a node that lost its power leaves the queue after a min
     (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
 )
 _CONFIGS: Final = "rsyncd-*.conf"
+_BYTES_ACKED: Final = 120  # where tcpi_bytes_acked is in struct tcp_info of <linux/tcp.h>, since Linux 4.1
 
 
 class Visitor(Protocol):
@@ -50,6 +53,7 @@ class Visitor(Protocol):
     def __init__(self, service: "RsyncService", reactor: Any) -> None:
         self.connect: Connect | None = None
         self.ticket: Ticket | None = None
+        self.granted: Grant | None = None  # what it may read, in the moment in which that was looked up
         self._service = service
         self._reactor = reactor
         self._received = b""
@@ -118,9 +122,10 @@ class Child(ProcessProtocol):
 
     transport: Any
 
-    def __init__(self, ticket: Ticket, config: Path, ended: Callable[["Child", int], None]) -> None:
+    def __init__(self, ticket: Ticket, config: Path, descriptor: int, ended: Callable[["Child", int], None]) -> None:
         self.ticket = ticket
         self.config = config
+        self.descriptor = descriptor  # the connection, kept to ask the kernel how much went over it
         self.gone: Deferred[None] = Deferred()
         self._ended = ended
 
@@ -132,6 +137,21 @@ class Child(ProcessProtocol):
         finally:  # or a listener that breaks would keep the service from stopping
             self.gone.callback(None)
 
+    @property
+    def sent(self) -> int:
+        """Bytes that the client has acknowledged; 0 after ``close``."""
+        if self.descriptor < 0:
+            return 0
+        with socket.socket(fileno=os.dup(self.descriptor)) as connection:
+            info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_ACKED + 8)
+        return int.from_bytes(info[_BYTES_ACKED:], sys.byteorder)
+
+    def close(self) -> None:
+        """Give the connection back. A second call does nothing."""
+        descriptor, self.descriptor = self.descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
     def kill(self, number: int) -> None:
         """Send a signal; nothing if it has ended."""
         with suppress(ProcessExitedAlready):
@@ -141,9 +161,10 @@ class Child(ProcessProtocol):
 class RsyncService:
     """Serves trees by rsync to nodes that prove themselves.
 
-    ``grant(node, secret)`` says what a node may read now, or None; it is asked when the node comes and again when its
-    slot is free. ``run_dir`` takes one configuration per connection, ``log_dir`` rsyncd.log. ``on_queue(node,
-    position)`` tells who waits (from 1; 0: it begins), ``on_end(node, code)`` how rsync ended (-N: signal N).
+    ``grant(node, secret)`` says what a node may read now, or None; it is asked when the node comes, and again when
+    its slot is free if it had to wait. ``run_dir`` takes one configuration per connection, ``log_dir`` rsyncd.log.
+    ``on_queue(node, position)`` tells who waits (from 1; 0: it begins), ``on_end(node, code)`` how rsync ended (-N:
+    signal N).
     ``reactor`` is an IReactorTCP, IReactorTime and IReactorProcess.
     """
 
@@ -170,6 +191,8 @@ class RsyncService:
         self._turnstile = Turnstile(settings.rsync.transfers)
         self._visitors: set[Visitor] = set()
         self._children: set[Child] = set()
+        self._sent = 0  # by transfers that have ended
+        self.ended: Counter[str] = Counter(done=0, failed=0)
         self._listening: Any = None
 
     @property
@@ -186,6 +209,11 @@ class RsyncService:
     def transferring(self) -> tuple[str, ...]:
         """The nodes that have a slot."""
         return self._turnstile.inside
+
+    @property
+    def sent(self) -> int:
+        """Bytes since the start."""
+        return self._sent + sum(child.sent for child in self._children)
 
     def start(self) -> None:
         """Listen. Raises ImagedError when rsync is missing or too old, or the port cannot be had."""
@@ -228,8 +256,9 @@ class RsyncService:
         """A visitor has said who it is: it may queue up if it is."""
         grant = self._granted(visitor)
         if grant:
-            visitor.ticket = Ticket(grant.node, partial(self._admitted, visitor))
+            visitor.ticket, visitor.granted = Ticket(grant.node, partial(self._admitted, visitor)), grant
             position = self._turnstile.enter(visitor.ticket)
+            visitor.granted = None
             if position:
                 self._log.info("rsync {node}: waits, position {position}", node=grant.node, position=position)
                 self._on_queue(grant.node, position)
@@ -263,8 +292,8 @@ class RsyncService:
         return grant
 
     def _admitted(self, visitor: Visitor) -> None:
-        """A slot is free. The grant is looked up again, since the wait may have been long."""
-        grant, ticket = self._granted(visitor), visitor.ticket
+        """A slot is free. The grant is looked up again after a wait, which may have been long."""
+        grant, ticket = visitor.granted or self._granted(visitor), visitor.ticket
         if grant is None or ticket is None:
             return
         try:
@@ -274,8 +303,8 @@ class RsyncService:
             visitor.refuse(answer(503, "the server cannot serve it, see its log"))
             return
         visitor.ticket = None  # the slot is the child's now
-        child = Child(ticket, config, self._ended)
         descriptor = visitor.detach()
+        child = Child(ticket, config, descriptor, self._ended)
         self._children.add(child)  # before it begins: it may have ended when spawnProcess returns
         try:
             self._spawn(child, descriptor)
@@ -283,9 +312,8 @@ class RsyncService:
             self._log.warn("rsync {node}: {error}", node=grant.node, error=error)
             self._children.discard(child)
             config.unlink(missing_ok=True)
+            child.close()
             self._turnstile.leave(ticket)
-        finally:
-            os.close(descriptor)
 
     def _spawn(self, child: Child, descriptor: int) -> None:
         log = os.open(self._log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
@@ -294,7 +322,9 @@ class RsyncService:
             argv = rsyncd.argv(self._rsync.program, child.config)
             environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"}
             fds = {0: descriptor, 1: descriptor, 2: log}
-            process = self._reactor.spawnProcess(child, argv[0], argv, env=environment, path="/", childFDs=fds)
+            # Without a directory of its own, so that Twisted takes posix_spawn(3): to fork a process of our size, and
+            # let Python close its descriptors in the child, takes longer than all else that is done for a transfer.
+            process = self._reactor.spawnProcess(child, argv[0], argv, env=environment, childFDs=fds)
         finally:
             os.close(log)
         self._log.info("rsync {node}: begins, pid {pid}", node=child.ticket.node, pid=process.pid)
@@ -302,6 +332,9 @@ class RsyncService:
 
     def _ended(self, child: Child, code: int) -> None:
         self._children.discard(child)
+        self._sent += child.sent
+        self.ended["failed" if code else "done"] += 1
+        child.close()
         child.config.unlink(missing_ok=True)
         self._log.info("rsync {node}: ended with {code}", node=child.ticket.node, code=code)
         self._turnstile.leave(child.ticket)

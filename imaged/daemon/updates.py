@@ -16,7 +16,8 @@ from imaged.model.system import System
 from imaged.model.transfer import Module
 from imaged.model.update import Drift, Outcome, Updated, UpdatePlan
 from imaged.planning.install import Site
-from imaged.planning.standing import planned
+from imaged.planning.standing import Over, planned
+from imaged.planning.tally import Tally
 from imaged.planning.touched import recorded
 from imaged.planning.update import Layers, plan_update
 from imaged.store.deltas import Deltas, Manifest, Served
@@ -24,8 +25,9 @@ from imaged.store.images import Images
 from imaged.store.nodes import Holder, Nodes
 
 RUNNING: Final = frozenset((NodeState.INSTALLED, NodeState.READY))
-NEVER_UPDATED: Final[dict[str, Any]] = dict.fromkeys(
-    ("updating", "serial", "planned", "updated", "updated_at", "drift", "drift_at")
+_NO_DRIFT: Final[dict[str, Any]] = dict.fromkeys(("drift", "drift_count", "drift_at"))
+NEVER_UPDATED: Final[dict[str, Any]] = _NO_DRIFT | dict.fromkeys(
+    ("updating", "serial", "planned", "updated", "updated_at")
 )
 _SHOWN: Final = 200  # differences of a drift that are kept; their number is known in any case
 _MOST_KNOWN: Final = 65536  # serials; more than there are nodes
@@ -34,7 +36,7 @@ _MOST_KNOWN: Final = 65536  # serials; more than there are nodes
 class LayerSource(Protocol):
     """What lies over an image: overrides, protected paths, scripts."""
 
-    def generation(self, node: str, image: str) -> object:
+    def generation(self, node: str, image: str) -> Over:
         """Equal as long as nothing has changed for this node. Part of its every question: no walk through trees."""
 
     def layers(self, node: Node, version: Version) -> Layers:
@@ -47,9 +49,9 @@ class LayerSource(Protocol):
 class NoLayers:
     """The image and nothing else."""
 
-    def generation(self, node: str, image: str) -> object:
+    def generation(self, node: str, image: str) -> Over:
         """Never changes."""
-        return None
+        return (), (), ""
 
     def layers(self, node: Node, version: Version) -> Layers:
         """Nothing."""
@@ -74,6 +76,7 @@ class Updates:
         layers: LayerSource,
         *,
         site_of: Callable[[Node], Site],
+        tally: Tally,
         rsync_port: int,
         clock: Callable[[], float],
     ) -> None:
@@ -82,6 +85,7 @@ class Updates:
         self._deltas = deltas
         self._layers = layers
         self._site_of = site_of
+        self._tally = tally
         self._rsync_port = rsync_port
         self._clock = clock
         self._known: dict[tuple[str, int | None], tuple[object, str]] = {}
@@ -123,7 +127,7 @@ class Updates:
         self._begin(name, plan, None)
         return plan
 
-    def _remember(self, node: Node, plan: UpdatePlan, layers: object) -> None:
+    def _remember(self, node: Node, plan: UpdatePlan, layers: Over) -> None:
         """What the plan was made from, for those who only want to know whether it still holds."""
         given = str(planned(plan.serial, node, self._nodes.fact(node.name, "plan_hash"), layers))
         if self._nodes.fact(node.name, "planned") != given:
@@ -192,8 +196,9 @@ class Updates:
         now = self._clock()
         values: dict[str, Any] = {"updating": None, "updated": to_json(updated), "updated_at": now, "last_seen": now}
         if updated.outcome is Outcome.DONE:
-            values |= {"installed": updated.image, "serial": updated.serial, "drift": None, "drift_at": None}
-        self._nodes.keep(name, **values)
+            values |= {"installed": updated.image, "serial": updated.serial, **_NO_DRIFT}
+        self._nodes.keep(name, told="update of a node", **values)
+        self._tally.updated(updated.outcome)
 
     def record_drift(self, name: str, drift: Drift) -> None:
         """What a node found different; the first differences are kept. Raises BadInput for a count that is none."""
@@ -201,7 +206,8 @@ class Updates:
             raise BadInput(f"a count of {drift.count} with {len(drift.differences)} differences", where="count")
         now = self._clock()
         kept = evolve(drift, differences=drift.differences[:_SHOWN])
-        self._nodes.keep(name, drift=to_json(kept), drift_at=now, last_seen=now)
+        values = {"drift": to_json(kept), "drift_count": drift.count, "drift_at": now, "last_seen": now}
+        self._nodes.keep(name, told="drift of a node", **values)
 
     def _file(self, version: Version) -> Manifest:
         return Manifest(self._images.manifest(version), version.manifest_sha256)

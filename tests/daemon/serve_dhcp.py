@@ -17,6 +17,7 @@ from imaged.model.net import Mac
 from imaged.model.node import BootAction, Node
 from imaged.store import settings
 from imaged.store.database import open_database
+from imaged.store.directory import Directory
 from imaged.store.leases import LeaseStore
 from imaged.store.nodes import Nodes
 from imaged.store.paths import State
@@ -40,7 +41,8 @@ for text in sys.argv[2:]:
                 action=BootAction(action or "install"),
             )
         )
-service = DhcpService(configured, reactor, nodes.find, nodes.saw, LeaseStore(engine), time.time)
+directory = Directory(engine)
+service = DhcpService(configured, reactor, directory.find, directory.is_reserved, LeaseStore(engine), time.time)
 service.start()
 reactor.addSystemEventTrigger("before", "shutdown", service.stop)
 reactor.callWhenRunning(sys.stderr.write, "ready\n")

@@ -26,7 +26,7 @@ def generated(name, client):
 def main(root, *interfaces):
     globalLogPublisher.addObserver(textFileLogObserver(sys.stderr))
     settings = Settings(
-        address=IPv4Address("127.0.0.1"), interfaces=interfaces, tftp=TftpSettings(port=0, max_block=8192)
+        address=IPv4Address("127.0.0.1"), interfaces=interfaces, tftp=TftpSettings(port=0, max_block=8192, processes=1)
     )
     service = TftpService(settings, Path(root), reactor, generated)
     service.start()

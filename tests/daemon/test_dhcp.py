@@ -7,18 +7,23 @@ from pathlib import Path
 
 import pytest
 from attrs import evolve
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel, globalLogPublisher
 
-from imaged.daemon.dhcp import DhcpService
+from imaged.daemon.dhcp import DhcpService, _Arrived
 from imaged.daemon.interfaces import Interface, select
+from imaged.model.boot import LOADERS, Arch
 from imaged.model.lease import Lease, LeaseState
+from imaged.model.machine import PROBE_MACS
 from imaged.model.names import ImageRef
 from imaged.model.net import AddressRange, Mac
 from imaged.model.node import Node
 from imaged.model.settings import DhcpMode, DhcpSettings, Settings, Subnet
 from imaged.planning.dhcp_reply import Broadcast, ToHardware
+from imaged.planning.throttle import Throttle
 from imaged.store.database import open_database
+from imaged.store.directory import Directory
 from imaged.store.leases import LeaseStore
 from imaged.store.nodes import Nodes
 from imaged.wire import dhcp_options as opt
@@ -51,10 +56,12 @@ class RecordedStore(LeaseStore):
     def __init__(self, engine, events):
         super().__init__(engine)
         self._events = events
+        self.seen = []
 
-    def save(self, changed):
-        changed = tuple(changed)
-        super().save(changed)
+    def save(self, changed, seen=()):
+        changed, seen = tuple(changed), tuple(seen)
+        super().save(changed, seen)
+        self.seen += seen
         if changed:
             self._events.append(("committed", len(changed)))
 
@@ -62,29 +69,36 @@ class RecordedStore(LeaseStore):
 class Bench:
     """A service with a real database, a fake link and a clock of its own."""
 
-    def __init__(self, tmp_path, settings=SETTINGS):
-        self.engine = open_database(tmp_path / "imaged.sqlite")
+    def __init__(self, database, settings=SETTINGS):
+        self.engine = open_database(database)
         self.nodes, self.events, self.clock = Nodes(self.engine), [], Clock()
         self.link = FakeLink(self.events)
-        self.seen = []
         self.service = self.started(settings)
 
-    def started(self, settings=SETTINGS):
-        store = RecordedStore(self.engine, self.events)
-        return DhcpService(settings, self.clock, self.nodes.find, self.seen.append, store, self.clock.seconds)
+    def started(self, settings=SETTINGS, **others):
+        self.store, directory = RecordedStore(self.engine, self.events), Directory(self.engine)
+        return DhcpService(
+            settings, self.clock, directory.find, directory.is_reserved, self.store, self.clock.seconds,
+            in_thread=maybeDeferred, **others,
+        )  # fmt: skip
+
+    @property
+    def seen(self):
+        """Machines that were recorded."""
+        self.clock.advance(0.5)
+        return self.store.seen
 
     def receive(self, *packets, source=(NOWHERE, 68)):
-        for packet in packets:
-            payload = packet if isinstance(packet, bytes) else encode(packet)
-            self.service.received(self.link, payload, source, False)
-        self.clock.advance(0)
+        payloads = [packet if isinstance(packet, bytes) else encode(packet) for packet in packets]
+        self.service.received(self.link, [(payload, source) for payload in payloads], False)
+        self.clock.advance(0.005)  # as long as a group gathers
         happened, self.events[:] = self.events[:], []
         return happened
 
 
 @pytest.fixture
-def bench(tmp_path):
-    made = Bench(tmp_path)
+def bench(database):
+    made = Bench(database)
     yield made
     made.engine.dispose()
 
@@ -116,6 +130,17 @@ def test_the_lease_is_on_disk_before_the_machine_hears_of_it(bench):
     assert bench.receive(request()) == [("committed", 1), (T.ACK, to)]
 
 
+def test_a_machine_in_the_place_of_another_has_its_address(bench):
+    bench.nodes.add(NODE)
+    assert bench.receive(request())[1][0] is T.ACK
+    other = packet(T.DISCOVER, mac=number(1))
+    bench.nodes.change([evolve(bench.nodes.definition(NODE.name), macs=(number(1),))])
+    assert bench.receive(other)[0][1].address != OWN  # the old one may run: nobody has said that it is gone
+    bench.store.end([MAC])
+    assert bench.receive(other) == [(T.OFFER, ToHardware(OWN, number(1).packed))]
+    assert bench.receive(request(mac=number(1))) == [("committed", 1), (T.ACK, ToHardware(OWN, number(1).packed))]
+
+
 def test_a_rack_at_once_costs_one_commit(bench):
     requests = [request(IPv4Address(int(SUBNET.pool.first) + index), mac=number(index)) for index in range(50)]
     happened = bench.receive(*requests)
@@ -135,11 +160,11 @@ def test_a_lease_outlives_the_daemon(bench):
 def test_without_a_commit_there_is_no_ack_and_the_next_one_is_as_if_nothing_was(bench, log):
     bench.nodes.add(NODE)
     with bench.engine.begin() as connection:
-        connection.exec_driver_sql("CREATE TRIGGER full BEFORE INSERT ON leases BEGIN SELECT RAISE(ABORT, 'full'); END")
+        connection.exec_driver_sql("ALTER TABLE leases RENAME TO elsewhere")
     assert bench.receive(packet(T.DISCOVER), request()) == [(T.OFFER, ToHardware(OWN, MAC.packed))]
     assert [event["log_level"] for event in log].count(LogLevel.critical) == 1
     with bench.engine.begin() as connection:
-        connection.exec_driver_sql("DROP TRIGGER full")
+        connection.exec_driver_sql("ALTER TABLE elsewhere RENAME TO leases")
     assert bench.receive(request()) == [("committed", 1), (T.ACK, ToHardware(OWN, MAC.packed))]
 
 
@@ -160,16 +185,40 @@ def test_machines_that_network_boot_are_recorded_once_until_something_changes(be
     for _ in range(5):
         bench.receive(packet(T.DISCOVER, *boot, opt.REQUESTED_ADDRESS.of(address)))
     bench.receive(packet(T.DISCOVER, mac=number(1)))  # no network boot
-    assert [(str(seen.mac), seen.arch, seen.address) for seen in bench.seen] == [(str(MAC), "x86_64-efi", str(address))]
+    told = [(str(seen.mac), seen.arch, seen.address) for seen in bench.seen]
+    assert told == [(str(MAC), "x86_64-efi", ""), (str(MAC), "x86_64-efi", str(address))]
     bench.clock.advance(31)
     bench.receive(packet(T.DISCOVER, *boot, opt.REQUESTED_ADDRESS.of(address)))
-    assert len(bench.seen) == 2
+    assert len(bench.seen) == 3
+
+
+def test_who_is_named_when_seen_is_answered_as_a_node_at_once(bench):
+    boot = (opt.VENDOR_CLASS.of("PXEClient:Arch:00000:UNDI:002001"), opt.CLIENT_ARCH.of((0,)))
+    sent = []
+    bench.link.send = lambda payload, to, **_: sent.append(decode(payload))
+    bench.receive(packet(T.DISCOVER, *boot, mac=number(1)))
+
+    def name(seen):
+        for machine in seen:
+            bench.nodes.add(Node("node01", (machine.mac,), ImageRef("debian")))
+
+    bench.service = bench.started(may_name=lambda: True, name=name)
+    bench.receive(packet(T.DISCOVER, *boot))
+    assert [answer.file for answer in sent] == [b"", LOADERS[Arch.BIOS].encode()]
+
+
+def test_a_look_for_other_servers_is_no_machine(bench):
+    boot = (opt.VENDOR_CLASS.of("PXEClient:Arch:00007:UNDI:003016"), opt.CLIENT_ARCH.of((7,)))
+    made_up = Mac.from_bytes(PROBE_MACS + b"\x12\x34")
+    assert [kind for kind, _ in bench.receive(packet(T.DISCOVER, *boot, mac=made_up))] == [T.OFFER]
+    assert bench.seen == []
 
 
 def test_made_up_machines_do_not_flood_the_database(bench):
     boot = (opt.VENDOR_CLASS.of("PXEClient"),)
+    bench.service._sighting_records = Throttle(rate=50, burst=300)
     bench.receive(*(packet(T.DISCOVER, *boot, mac=number(index)) for index in range(500)))
-    assert len(bench.seen) == 50
+    assert len(bench.seen) == 300
 
 
 @pytest.mark.parametrize("garbage", [b"", b"\0" * 300, encode(packet(T.DISCOVER))[:243], b"\xff" * 1000])
@@ -188,9 +237,41 @@ def test_a_flood_does_not_fill_the_log(bench, log):
 
 
 def test_off_listens_to_nothing(tmp_path):
-    bench = Bench(tmp_path, Settings(SERVER))
+    bench = Bench(tmp_path / "imaged.sqlite", Settings(SERVER))
     bench.service.start()
     assert bench.service.served == () and bench.clock.getDelayedCalls() == []
+
+
+def test_an_offer_waits_for_no_disk_and_an_ack_does(bench):
+    written = Deferred()
+    bench.service = bench.started()
+    bench.service._commits._in_thread = lambda write, items: (write(items), written)[1]
+    mine, hers = IPv4Address("10.0.0.150"), number(1)
+    assert bench.receive(request(mine)) == [("committed", 1)]
+    assert [kind for kind, _ in bench.receive(packet(T.DISCOVER, mac=hers))] == [T.OFFER]
+    assert bench.receive(request(IPv4Address("10.0.0.151"), mac=hers)) == []  # goes with the next commit
+    written.callback(None)
+    bench.clock.advance(0.005)
+    assert [event[0] for event in bench.events] == [T.ACK, "committed", T.ACK]
+
+
+def test_who_goes_on_is_served_before_those_who_begin(bench):
+    """An offer that nobody has time to confirm was for nothing; of those who begin, the latest have waited least."""
+    begins = [packet(T.DISCOVER, mac=number(index % 40)) for index in range(5000)]
+    happened = bench.receive(*begins, request(OWN))
+    assert happened[0] == (T.NAK, Broadcast())
+    assert bench.service.given_up == 5000 - 4096
+    assert len([event for event in happened if event[0] is T.OFFER]) == 4096
+
+
+def test_what_waited_longer_than_its_sender_is_not_answered(bench):
+    for _ in range(2):
+        bench.service._backlog.add(
+            _Arrived(bench.link, encode(packet(T.DISCOVER)), (NOWHERE, 68), False), bench.clock.seconds(), begins=True
+        )
+        bench.clock.advance(3)
+    assert len(bench.receive(packet(T.DISCOVER))) == 1
+    assert bench.service.given_up == 2
 
 
 LO = Interface("lo", 1, (IPv4Interface("127.0.0.1/8"),))
@@ -249,7 +330,7 @@ def serve_mutants(bench, count, chance):
     seeds += [encode(packet(kind, opt.REQUESTED_ADDRESS.of(OWN))) for kind in T]
     before = bench.service.malformed
     for turn in range(count):
-        bench.service.received(bench.link, mutated(chance, seeds), (NOWHERE, 68), False)
+        bench.service.received(bench.link, [(mutated(chance, seeds), (NOWHERE, 68))], False)
         if turn % 50 == 49:
             bench.clock.advance(1)
             for kind, to in (event for event in bench.events if event[0] != "committed"):
@@ -260,15 +341,17 @@ def serve_mutants(bench, count, chance):
 
 def test_a_hundred_thousand_broken_packets(tmp_path, log):
     """No exception, no answer to what is malformed, no memory that grows (in the same process, whole service)."""
-    bench, chance = Bench(tmp_path), random.Random(20261121)
+    bench, chance = Bench(tmp_path / "imaged.sqlite"), random.Random(20261121)
     # Not the disk: 100,000 questions to a database and as many commits would only make this slow.
     store = RecordedStore(bench.engine, bench.events)
-    store.save, store.is_reserved = tuple, OWN.__eq__
+    store.save = lambda changed, seen=(): tuple(changed)
 
     def find(mac, uuid):
         return NODE if mac == MAC else None
 
-    bench.service = DhcpService(SETTINGS, bench.clock, find, lambda seen: None, store, bench.clock.seconds)
+    bench.service = DhcpService(
+        SETTINGS, bench.clock, find, OWN.__eq__, store, bench.clock.seconds, in_thread=maybeDeferred
+    )
     refused = serve_mutants(bench, 20_000, chance)  # the pool fills, the caches reach their size
     failures = [event for event in log if event.get("log_failure") or event["log_level"] >= LogLevel.error]
     log.clear()
@@ -285,7 +368,7 @@ def test_a_hundred_thousand_broken_packets(tmp_path, log):
     assert failures == []
     assert grown < 2_000_000, f"{grown} bytes more"
     assert 10_000 < refused < 90_000
-    assert len(list(bench.service._book)) <= 101 and len(bench.service._sightings) <= 4096
+    assert len(list(bench.service._book)) <= 101 and len(bench.service._sightings) <= 16384
     bench.engine.dispose()
 
 

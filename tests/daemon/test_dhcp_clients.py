@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from imaged.model.lease import LeaseState
+from imaged.store.database import open_database
+from imaged.store.leases import LeaseStore
 from imaged.wire import dhcp_options as opt
 from imaged.wire.dhcp import decode
 from tests.daemon.lab import lab, missing
@@ -166,6 +169,46 @@ def test_a_lease_outlives_kill_9(network):
     assert network.told("b")["ip"] != "10.77.0.105"
     process.send_signal(signal.SIGUSR1)
     network.hears("REQUEST", first.mac("eth0"), "renewed 10.77.0.105")
+
+
+ASKING = """
+import socket, struct, sys
+from ipaddress import IPv4Address
+from imaged.wire import dhcp as wire, dhcp_options as opt
+from imaged.wire.dhcp_options import MessageType
+asking = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+asking.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+asking.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"eth0")
+asking.bind(("", 68))
+def ask(number, kind, *options):
+    chaddr = b"\\x52\\x54\\1" + number.to_bytes(3, "big")
+    packet = wire.Packet(wire.Op.REQUEST, number, chaddr, (opt.MESSAGE_TYPE.of(kind), *options), flags=0x8000)
+    asking.sendto(wire.encode(packet), ("255.255.255.255", 67))
+for number in range(100):
+    ask(number, MessageType.DISCOVER)
+while True:
+    answer = wire.decode(asking.recv(2000))
+    if answer.get(opt.MESSAGE_TYPE) is MessageType.ACK:
+        print(answer.yiaddr, answer.mac, flush=True)
+    else:
+        wanted = opt.SERVER_ID.of(answer.get(opt.SERVER_ID)), opt.REQUESTED_ADDRESS.of(answer.yiaddr)
+        ask(answer.xid, MessageType.REQUEST, *wanted)
+"""
+
+
+def test_every_lease_that_was_acknowledged_survives_kill_9(network):
+    network.serve(AUTHORITATIVE.replace("10.77.0.120", "10.77.0.250"))
+    client, told = network.client("many"), network.path / "told"
+    with told.open("w") as out:
+        asking = client.start(sys.executable, "-c", ASKING, stdout=out)
+    until(lambda: told.read_text().count("\n") >= 5, network.log)
+    network.kill()  # in the midst of it
+    asking.kill()
+    asking.wait()
+    leases = LeaseStore(open_database(network.path / "state/imaged.sqlite")).load()
+    bound = {f"{lease.address} {lease.mac}" for lease in leases if lease.state is LeaseState.BOUND}
+    acknowledged = set(told.read_text().splitlines())
+    assert len(acknowledged) >= 5 and acknowledged <= bound
 
 
 @pytest.mark.skipif(bool(missing("dhclient")), reason=missing("dhclient") or "-")

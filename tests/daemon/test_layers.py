@@ -9,7 +9,7 @@ from imaged.model.errors import BadInput
 from imaged.model.group import Group
 from imaged.model.names import ImageRef
 from imaged.store.groups import Groups
-from tests.daemon.test_provisioning import clock, server
+from tests.daemon.test_provisioning import clock, server, settings_in
 
 __all__ = ["clock", "server"]
 
@@ -48,6 +48,26 @@ def test_lists_scripts_and_overrides_of_image_groups_and_node(server: Provisioni
     assert "./etc/who " in found.overrides and "./usr/lib/systemd/system/imaged-update.timer " in found.overrides
     current = server.overrides.current("n1")
     assert current is not None and (current / "etc/who").read_text() == "gpu"
+
+
+def test_synced_files_are_left_alone_by_updates_and_their_list_is_part_of_the_generation(
+    server: Provisioning, tmp_path: Path
+) -> None:
+    before = fresh(server, tmp_path)
+    write(tmp_path, "syncfiles.yaml", "all: [/etc/passwd, /etc/motd]\nnode/n1: [/etc/hosts]\nnode/n2: [/etc/x]\n")
+    found = layers(server)
+    assert found.synced == ("/etc/hosts", "/etc/motd")
+    assert {each.pattern: each.reason for each in found.protect}["/etc/motd"] == "kept by syncfiles"
+    assert fresh(server, tmp_path) != before
+    write(tmp_path, "syncfiles.yaml", "all: [etc/motd]\n")
+    with pytest.raises(BadInput, match="absolute path") as raised:
+        layers(server)
+    assert raised.value.where == "syncfiles.yaml: all"
+
+
+def fresh(server: Provisioning, home: Path) -> object:
+    """The generation as a server sees it that looks for the first time."""
+    return Provisioning(settings_in(home), lambda: 0.0)._layers.generation("n1", "tiny")
 
 
 BAD = [

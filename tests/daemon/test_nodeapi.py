@@ -11,15 +11,19 @@ from twisted.internet import reactor as installed
 from twisted.internet.threads import deferToThread
 from twisted.web.server import Site
 
+from imaged.daemon import sendfile
+from imaged.daemon.app import state_scripts
 from imaged.daemon.nodeapi import NodeApi
 from imaged.daemon.nodelog import NodeLogs
 from imaged.daemon.provisioning import Provisioning
+from imaged.model.access import Role
 from imaged.model.codec import from_json, to_json
 from imaged.model.dialect import HEADER, dialect
 from imaged.model.node import NodeState
-from imaged.model.report import Claim, Claimed, PlanAnswer, PlanRequest, Report, Status
+from imaged.model.report import Claim, Claimed, PlanAnswer, PlanRequest, Problem, Report, Status
 from imaged.model.vault import KeptFiles, kept
-from tests.daemon.test_provisioning import CRYPT, MACHINE, Clock, server, token_of  # noqa: F401
+from imaged.store.apitokens import ApiTokens
+from tests.daemon.test_provisioning import CRYPT, MACHINE, Clock, server, settings_in, token_of  # noqa: F401
 
 reactor: Any = installed
 
@@ -27,9 +31,10 @@ reactor: Any = installed
 class Api:
     """A client on a thread, as the agent is one on another machine."""
 
-    def __init__(self, port: int, claims: list[str]) -> None:
+    def __init__(self, port: int, claims: list[str], served: NodeApi) -> None:
         self.port = port
         self.claims = claims
+        self.served = served
 
     async def call(self, method: str, path: str, body: str = "", secret: str = "", **headers: str) -> tuple[int, bytes]:
         from http.client import HTTPConnection
@@ -57,11 +62,16 @@ def api(server: Provisioning, tmp_path: Path) -> Iterator[Api]:  # noqa: F811
     (boot / "loaders/undionly.kpxe").write_bytes(bytes(range(256)) * 16)
     (boot / "outside").symlink_to("/etc/passwd")
     claims: list[str] = []
-    api = NodeApi(server, NodeLogs(tmp_path / "logs", lambda: 0.0), boot, on_claim=claims.append)
-    site = Site(api.app.resource())
-    port = reactor.listenTCP(0, site, interface="127.0.0.1")
-    yield Api(port.getHost().port, claims)
+    logs = NodeLogs(tmp_path / "logs", lambda: 0.0)
+    (tmp_path / "run").mkdir(exist_ok=True)
+    states = state_scripts(server, logs, settings_in(tmp_path), reactor)
+    states.start()
+    api = NodeApi(server, states, logs, boot, on_claim=claims.append)
+    site = Site(api.resource())
+    port = sendfile.listen(reactor, 0, site, interface="127.0.0.1")
+    yield Api(port.getHost().port, claims, api)
     pytest_twisted.blockon(port.stopListening())
+    states.stop()
 
 
 @pytest_twisted.ensureDeferred
@@ -75,12 +85,64 @@ async def test_an_install_by_http(api: Api, server: Provisioning, tmp_path: Path
         answer = await api.call("POST", "/v1/report", to_json(Report(phase, Status.DONE, 1.0)), "secret")
         assert answer == (204, b"")
     assert (await api.call("POST", "/v1/log", "hello\n\x1b[31mred", "secret"))[0] == 204
+    assert (await api.call("POST", "/v1/console", "[    1.5] sda: I/O error", "secret"))[0] == 204
     assert (await api.call("POST", "/v1/hostkeys", "ssh-ed25519 AAAA", "secret"))[0] == 204
     assert (await api.call("POST", "/v1/up", secret="secret"))[0] == 204
     assert server.nodes.get("n1").state is NodeState.READY
     assert server.nodes.fact("n1", "host_keys") == "ssh-ed25519 AAAA"
     log = (tmp_path / "logs/n1.log").read_text()
     assert "1970-01-01T00:00:00Z hello\n1970-01-01T00:00:00Z .[31mred\n" in log
+    assert (tmp_path / "logs/n1.console").read_text() == "1970-01-01T00:00:00Z [    1.5] sda: I/O error\n"
+
+
+@pytest_twisted.ensureDeferred
+async def test_bytes_of_boot_files_are_counted(api: Api) -> None:
+    for _ in range(2):
+        assert (await api.call("GET", "/boot/loaders/undionly.kpxe"))[0] == 200
+    assert api.served.sent == 2 * 4096
+
+
+@pytest_twisted.ensureDeferred
+async def test_reports_that_are_refused(api: Api, server: Provisioning) -> None:  # noqa: F811
+    body = to_json(Report("wipe", Status.DONE, 1.0))
+    status, said = await api.call("POST", "/v1/report", body, "wrong")
+    assert (status, from_json(said, Problem).what) == (403, "this secret is no node's")
+    assert (await api.call("POST", "/v1/report", body))[0] == 403
+    assert (await api.call("POST", "/v1/report", "{", "secret"))[0] == 400
+    assert (await api.call("GET", "/v1/report"))[0] == 405
+
+
+OPEN = {"/ipxe/<mac>", "/boot/<path:name>", "/metrics", "/v1/claim", "/v1/medium", "/v1/rescue", "/v1/inventory"}
+
+
+@pytest_twisted.ensureDeferred
+async def test_no_token_of_a_person_is_a_nodes_secret(api: Api, server: Provisioning) -> None:  # noqa: F811
+    """Those that are open take what proves somebody in the body, if at all."""
+    admin = ApiTokens(server.engine).add("ci", Role.ADMIN, None)
+    rules = [rule for rule in NodeApi.app.url_map.iter_rules() if rule.rule not in OPEN]
+    assert len(rules) >= 15
+    for rule in rules:
+        path = rule.rule.replace("<int:number>", "1")
+        for secret in ("", "wrong", admin, token_of(server)):
+            for method in rule.methods - {"HEAD", "OPTIONS"}:
+                body = to_json(Report("wipe", Status.DONE, 1.0)) if path == "/v1/report" else ""
+                status, _ = await api.call(method, path.replace("<", "").replace(">", ""), body, secret)
+                assert status == 403, (method, path, secret)
+
+
+@pytest_twisted.ensureDeferred
+async def test_progress_is_believed_for_a_moment(api: Api, server: Provisioning, clock: Clock) -> None:  # noqa: F811
+    await api.call("POST", "/v1/claim", to_json(Claim(token_of(server), "secret")))
+    progress = to_json(Report("transfer", Status.PROGRESS, 1.0, percent=5.0))
+    assert (await api.call("POST", "/v1/report", progress, "secret"))[0] == 204
+    server.glimpses.flush()
+    assert [report.percent for _, report in server.nodes.reports("n1")] == [5.0]
+    server.nodes.remove("n1")
+    assert (await api.call("POST", "/v1/report", progress, "secret"))[0] == 204, "nothing follows from it"
+    assert (await api.call("POST", "/v1/report", to_json(Report("x", Status.DONE, 1.0)), "secret"))[0] == 403
+    clock.now += 61
+    assert (await api.call("POST", "/v1/report", progress, "secret"))[0] == 403
+    server.glimpses.flush()
 
 
 @pytest_twisted.ensureDeferred

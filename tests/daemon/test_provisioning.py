@@ -7,18 +7,21 @@ from attrs import evolve
 
 from imaged.daemon.provisioning import Provisioning
 from imaged.model.codec import to_json
-from imaged.model.errors import CannotPlan, Conflict, Denied, NotFound
+from imaged.model.errors import BadInput, CannotPlan, Conflict, Denied, NotFound
+from imaged.model.group import Group
 from imaged.model.hardware import Bus, Disk, Firmware, Inventory, Nic
 from imaged.model.host import Host, Identity
 from imaged.model.names import ImageRef
 from imaged.model.net import Mac
-from imaged.model.node import BootAction, Node, NodeState
+from imaged.model.node import BootAction, Definition, Node, NodeState
 from imaged.model.plan import InstallPlan, WriteFile
 from imaged.model.report import Claim, Report, Status
 from imaged.model.settings import Settings
+from imaged.model.setup import Setup
 from imaged.model.size import GIB
 from imaged.model.system import PlannedCrypt, System
 from imaged.model.vault import KeptFiles, kept
+from imaged.store.groups import Groups
 from imaged.store.hosts import Hosts
 from imaged.store.settings import build
 
@@ -230,3 +233,30 @@ def test_a_node_stays_who_it_is_until_it_shall_become_another(server: Provisioni
 def token_of_install(server: Provisioning) -> str:
     server.nodes.set_action(("n1",), BootAction.INSTALL)
     return token_of(server)
+
+
+def grub_script(server: Provisioning, mac: Mac) -> str:
+    return (server.generated(f"grub/node/{mac}") or b"").decode()
+
+
+def test_a_node_without_an_image_is_left_alone(server: Provisioning) -> None:
+    server.nodes.define([Definition("n2", (STRANGER,))], BootAction.INSTALL)
+    assert "exit" in server.boot_script(STRANGER, "")
+    assert "imaged.token" not in server.boot_script(STRANGER, "") + grub_script(server, STRANGER)
+    Groups(server.engine).add(Group("all", setup=Setup(ImageRef("tiny"))))
+    Groups(server.engine).put("n2", ["all"])
+    assert "imaged.token" in server.boot_script(STRANGER, "")
+
+
+def test_boot_scripts_of_the_site_use_variables(server: Provisioning, tmp_path: Path) -> None:
+    own = tmp_path / "autoinstall_scripts/boot"
+    own.mkdir(parents=True)
+    for name in ("install.ipxe", "local.ipxe", "install.grub", "local.grub"):
+        (own / name).write_text(name + " {{ var.row }}")
+    node = Definition("n2", (STRANGER,), Setup(ImageRef("tiny"), variables={"row": "7"}))
+    server.nodes.define([node], BootAction.INSTALL)
+    assert (server.boot_script(STRANGER, ""), grub_script(server, STRANGER)) == ("install.ipxe 7", "install.grub 7")
+    server.nodes.set_action(["n2"], BootAction.LOCAL)
+    assert (server.boot_script(STRANGER, ""), grub_script(server, STRANGER)) == ("local.ipxe 7", "local.grub 7")
+    with pytest.raises(BadInput, match=r"boot/install.ipxe: .*no attribute 'row'"):
+        server.boot_script(MAC, "")

@@ -4,6 +4,7 @@ import base64
 import os
 import signal
 import socket
+import struct
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -23,16 +24,18 @@ class Connection(StringTransport):
 
     def __init__(self):
         super().__init__()
-        self.handle, self.client = socket.socketpair()
-        self.client.setblocking(False)
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            self.client = socket.create_connection(server.getsockname())
+            self.handle, _ = server.accept()
+        self.client.settimeout(60)
         self.watched = True
         self.aborted = False
 
     def getHandle(self):
         class Tcp:
-            """A socket pair knows no TCP options."""
+            """What Twisted's connection has of its socket."""
 
-            fileno, detach, setsockopt = self.handle.fileno, self.handle.detach, lambda *_: None
+            fileno, detach, setsockopt = self.handle.fileno, self.handle.detach, self.handle.setsockopt
 
         return Tcp
 
@@ -71,7 +74,7 @@ class Reactor(Clock):
         self.spawned = []
         self.fork_fails = False
 
-    def spawnProcess(self, protocol, executable, args, env, path, childFDs):
+    def spawnProcess(self, protocol, executable, args, env, childFDs):
         if self.fork_fails:
             raise OSError(11, "Resource temporarily unavailable")
         config = Path(args[-1].removeprefix("--config="))
@@ -147,8 +150,12 @@ def test_a_node_is_handed_over(house):
     assert path.parent == house.run_dir
     assert path.stat().st_mode & 0o777 == 0o600
     assert house.service.transferring == ("n7",)
-    assert connection.client.recv(100) == b""  # our copy is closed; no child has another here
     house.end(0)
+    assert connection.client.recv(100) == b""  # our copy is closed; no child has another here
+    assert (house.service.sent, dict(house.service.ended)) == (
+        len(b"HTTP/1.0 200 go on\r\n\r\n"),
+        {"done": 1, "failed": 0},
+    )
     assert house.configs() == []
     assert house.service.transferring == ()
     assert house.events == [("queue", "n7", 0), ("end", "n7", 0)]
@@ -256,6 +263,7 @@ def test_a_grant_that_breaks_costs_one_connection(house):
 def test_a_client_that_died_just_before_its_turn(house):
     house.visit("n1"), house.visit("n2")
     _, third = house.visit("n3")
+    third.client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # its power failed: a reset
     third.client.close()
     house.end(0)
     assert house.service.transferring == ("n2",)

@@ -1,17 +1,23 @@
 """The TFTP service with a virtual clock and sockets that are lists."""
 
+import errno
+import functools
 import gc
+import itertools
+import os
 import random
 import tracemalloc
 from ipaddress import IPv4Address
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from twisted.internet.task import Clock
 
+from imaged.daemon.ferry.carrier import Carrier
+from imaged.daemon.ferry.fleet import Ferry, Fleet
 from imaged.daemon.tftp import TftpService
 from imaged.daemon.udp import Datagram
-from imaged.model.errors import ImagedError
 from imaged.model.settings import Settings, TftpSettings
 from imaged.wire.tftp import Ack, Data, Error, ErrorCode, OptionAck, ReadRequest, WriteRequest, decode, encode
 
@@ -21,21 +27,15 @@ CONTENT = bytes(i * 31 % 256 for i in range(3000))
 
 
 class FakeSocket:
-    """Keeps what is sent as (packet, to, from)."""
+    """The port's: keeps what is sent as (packet, to, from)."""
 
     def __init__(self, address, port, received, sent):
-        self.port = port or random.randrange(32768, 60999)
-        self.address = address
-        self.received = received
+        self.port = port or 6969
         self.open = True
-        self.takes = 10**9  # datagrams until its buffer is full
         self._sent = sent
 
     def send(self, payload, to, local):
         assert self.open
-        if self.takes <= 0:
-            return False
-        self.takes -= 1
         self._sent.append((decode(payload), to, local))
         return True
 
@@ -43,23 +43,114 @@ class FakeSocket:
         self.open = False
 
 
-class Server:
-    """A service on a virtual clock."""
+class FakeLine:
+    """A transfer's socket, or the one for strangers to it. Does the kernel's cutting; keeps what is sent likewise."""
 
-    def __init__(self, root, generated=None, **tftp):
-        self.clock = Clock()
+    numbers = itertools.count(1000)
+
+    def __init__(self, local, peer, sent):
+        self.address, self.peer = local, peer
+        self.open = True
+        self.takes = 10**9  # datagrams until its buffer is full
+        self.longest = 65507  # bytes of a packet that may be cut: the path's MTU
+        self.cuts = []
+        self.inbox = []
+        self.strangers = None
+        self._cut = 0
+        self._sent = sent
+        self._number = next(self.numbers)
+
+    def fileno(self):
+        return self._number
+
+    def setsockopt(self, level, option, value):
+        self._cut = value
+        self.cuts.append(value)
+
+    def recv(self, longest):
+        if not self.inbox:
+            raise BlockingIOError
+        return self.inbox.pop(0)[0][:longest]
+
+    def recvfrom(self, longest):
+        return self.inbox.pop(0)
+
+    def sendto(self, payload, to):
+        self._sent.append((decode(payload), to, self.address))
+
+    def send(self, payload):
+        assert self.open
+        if self._cut > self.longest:
+            raise OSError(errno.EMSGSIZE, "Message too long")
+        step = self._cut or len(payload)
+        assert len(payload) <= 65507
+        assert len(payload) <= 64 * step
+        for at in range(0, len(payload), step):
+            if self.takes <= 0:
+                raise BlockingIOError
+            self.takes -= 1
+            self._sent.append((decode(bytes(payload[at : at + step])), self.peer, self.address))
+
+    def close(self):
+        self.open = False
+
+
+class HereAndNow(Fleet):
+    """A fleet whose only ferry is this process."""
+
+    def __init__(self, carrier, *args):
+        self.carrier = carrier(lambda message: self._heard(*self._ferries, message))
+        super().__init__(*args)
+
+    def _launch(self):
+        self._ferries.append(Aboard(SimpleNamespace(close=bool), self._heard, self._died))
+        self._ferries[0].obey = lambda message, descriptors: self.carrier.obey(
+            message, descriptors, self._reactor.seconds()
+        )
+
+
+class Aboard(Ferry):
+    def tell(self, message, descriptor=None):
+        if self.busy:
+            return False
+        self.obey(message, [] if descriptor is None else [os.dup(descriptor)])
+        return True
+
+    busy = False
+
+
+class ClockWithReaders(Clock):
+    def removeReader(self, reader):
+        pass
+
+
+class Server:
+    """A service on a virtual clock, with its transfers."""
+
+    def __init__(self, root, generated=None, cut=True, **tftp):
+        self.clock = ClockWithReaders()
         self.sockets = []
         self.sent = []
         self.full = False
-        settings = Settings(address=IPv4Address(SERVER), tftp=TftpSettings(**tftp))
-        self.service = TftpService(settings, root, self.clock, generated, self._listen)
+        settings = Settings(address=IPv4Address(SERVER), tftp=TftpSettings(processes=1, **tftp))
+        carrier = functools.partial(Carrier, watch=lambda line: None, connect=self._connect, cut=cut)
+        fleet = functools.partial(HereAndNow, carrier)
+        self.service = TftpService(settings, root, self.clock, generated, self._listen, fleet)
         self.service.start()
+        self.fleet = self.service._fleet
+        self.carrier = self.fleet.carrier
 
     def _listen(self, address, port, received, reactor):
-        if self.full:
-            raise ImagedError("no socket: Too many open files")
         self.sockets.append(FakeSocket(address, port, received, self.sent))
         return self.sockets[-1]
+
+    def _connect(self, local, peer):
+        if self.full:
+            raise OSError(errno.EMFILE, "Too many open files")
+        line = FakeLine(local, peer, self.sent)
+        line.strangers = FakeLine(local, None, self.sent)
+        self.sockets.append(line)
+        return line, line.strangers
 
     def ask(self, packet, client=CLIENT):
         """Send to the well-known port; what has been said since."""
@@ -70,11 +161,16 @@ class Server:
     def tell(self, packet, client=CLIENT, session=-1):
         """Send to the newest (or another) session's port."""
         payload = packet if isinstance(packet, bytes) else encode(packet)
-        self.sockets[session].received(Datagram(payload, client, SERVER))
+        line = self.sockets[session]
+        line = line if client == line.peer else line.strangers
+        line.inbox.append((payload, client))
+        if read := self.carrier.readers.get(line.fileno()):
+            read(self.clock.seconds())
         return self.said()
 
     def later(self, seconds):
         self.clock.advance(seconds)
+        self.carrier.tick(self.clock.seconds())
         return self.said()
 
     def said(self):
@@ -250,7 +346,9 @@ def test_a_stranger_at_the_session_port_does_not_disturb_it(root):
 def test_who_answers_a_stranger(root):
     server = Server(root)
     server.ask(ReadRequest("f", "octet"))
-    server.sockets[-1].received(Datagram(encode(Ack(1)), ("10.0.0.66", 9), SERVER))
+    line = server.sockets[-1].strangers
+    line.inbox.append((encode(Ack(1)), ("10.0.0.66", 9)))
+    server.carrier.readers[line.fileno()](0.0)
     assert [(said.code, to) for said, to, _ in server.sent] == [(ErrorCode.UNKNOWN_TRANSFER, ("10.0.0.66", 9))]
 
 
@@ -272,6 +370,49 @@ def test_limit_of_sessions(root):
     assert server.ask(ReadRequest("f", "octet"), ("10.0.0.4", 99)) == [Data(1, CONTENT[:512])]
 
 
+def test_a_full_house_gives_the_place_of_whoever_never_answered(root):
+    server = Server(root, sessions=3)
+    for number in range(3):
+        server.ask(ReadRequest("f", "octet"), (f"10.0.0.{number}", 99))
+    server.tell(Ack(1), ("10.0.0.0", 99), session=1)
+    assert server.ask(ReadRequest("f", "octet"), ("10.0.0.4", 99)) == []  # they may still answer
+    assert server.service.turned_away == 1
+    server.clock.advance(1.5)
+    assert server.ask(ReadRequest("f", "octet"), ("10.0.0.4", 99)) == [Data(1, CONTENT[:512])]
+    assert [socket.open for socket in server.sockets] == [True, True, False, True, True]  # the oldest of them
+    assert server.service.sessions == 3
+    assert server.tell(Ack(2), ("10.0.0.0", 99), session=1) == [Data(3, CONTENT[1024:1536])]
+
+
+def test_at_twice_the_load_the_places_are_kept_busy(root):
+    """Twice as many clients as places, who ask again until they have it: as many at once as may be, in the end all."""
+    server = Server(root, sessions=10)
+    waiting = [(f"10.0.1.{number}", 99) for number in range(20)]
+    under_way = {}
+    while waiting or under_way:
+        for client in tuple(waiting):
+            if said := server.ask(ReadRequest("f", "octet"), client):
+                waiting.remove(client)
+                under_way[client] = (len(server.sockets) - 1, said)
+        assert len(under_way) == min(10, len(under_way) + len(waiting))
+        for client, (session, said) in tuple(under_way.items()):
+            if said := server.tell(Ack(said[-1].block), client, session):
+                under_way[client] = (session, said)
+            else:
+                del under_way[client]
+    assert server.service.turned_away >= 10
+
+
+def test_a_ferry_that_is_too_busy_is_silence(root):
+    server = Server(root)
+    (ferry,) = server.fleet._ferries
+    ferry.busy = True
+    assert server.ask(ReadRequest("f", "octet")) == []
+    assert (server.service.sessions, server.service.turned_away) == (0, 1)
+    ferry.busy = False
+    assert server.fetch("f") == CONTENT
+
+
 def test_limit_of_one_source(root):
     server = Server(root)
     for port in range(1000, 1100):
@@ -289,6 +430,66 @@ def test_a_full_send_buffer_is_loss(root):
     assert [data.block for data in server.later(1)] == [1, 2, 3, 4, 5, 6, 7, 8]
 
 
+@pytest.mark.parametrize("window", [1, 3, 16, 64])
+@pytest.mark.parametrize("size", [0, 1, 1467, 1468, 1468 * 16, 1468 * 64, 1468 * 64 + 1, 300_000])
+@pytest.mark.parametrize("kind", ["cut by the kernel", "too long for the path", "whole"])
+def test_packets_are_the_same_however_they_are_sent(kind, size, window, root):
+    content = random.Random(size).randbytes(size)
+    (root / "g").write_bytes(content)
+    server = Server(root, cut=kind != "whole")
+    options = (("blksize", "1468"), ("windowsize", str(window)))
+    server.ask(ReadRequest("g", "octet", options))
+    line = server.sockets[-1]
+    line.longest = 1400 if kind == "too long for the path" else 1472
+    got, acknowledged, said = b"", 0, server.tell(Ack(0))
+    while said:
+        assert [data.block for data in said] == list(range(acknowledged + 1, acknowledged + len(said) + 1))
+        got += b"".join(data.payload for data in said)
+        acknowledged += len(said)
+        said = server.tell(Ack(acknowledged))
+    assert got == content
+    assert server.service.sessions == 0
+    assert server.service.sent == size
+    if window > 1 and size > 1468:
+        assert line.cuts == {"cut by the kernel": [1472], "too long for the path": [1472, 0], "whole": []}[kind]
+
+
+def test_a_long_run_loses_and_repeats_like_a_short_one(root):
+    """Windows that were sent from the stock are known to the transfer by the time that it has to decide."""
+    (root / "g").write_bytes(bytes(512 * 100))
+    server = Server(root)
+    server.ask(ReadRequest("g", "octet", (("windowsize", "2"),)))
+    for number in range(0, 20, 2):
+        assert [data.block for data in server.tell(Ack(number))] == [number + 1, number + 2]
+    assert server.tell(Ack(18)) == []  # a doubled one
+    assert [data.block for data in server.later(0.3)] == [19, 20]
+    assert [data.block for data in server.tell(Ack(19))] == [20, 21]
+    assert [data.block for data in server.tell(Ack(21))] == [22, 23]
+    assert server.service.sessions == 1
+
+
+def test_what_is_no_data_goes_whole_though_longer_than_a_block(root):
+    (root / "g").write_bytes(bytes(8 * 1000))
+    server = Server(root)
+    options = (("blksize", "8"), ("windowsize", "8"), ("tsize", "0"))
+    offer = OptionAck((("blksize", "8"), ("windowsize", "8"), ("tsize", "8000")))
+    assert server.ask(ReadRequest("g", "octet", options)) == [offer]
+    assert len(server.tell(Ack(0))) == 8
+    (root / "g").write_bytes(b"")
+    said, number = [Data(8, b"")], 0
+    while isinstance(said[0], Data):
+        number += 8
+        said = server.tell(Ack(number))
+    assert error(ErrorCode.UNDEFINED)(said)
+
+
+def test_two_packets_that_lie_there_are_both_read(root):
+    server = Server(root)
+    server.ask(ReadRequest("f", "octet"))
+    server.sockets[-1].inbox.append((encode(Ack(0)), CLIENT))
+    assert server.tell(Ack(1)) == [Data(2, CONTENT[512:1024])]
+
+
 def test_a_file_that_is_replaced_is_sent_as_it_was(root):
     server = Server(root)
     said = server.ask(ReadRequest("f", "octet"))
@@ -298,10 +499,14 @@ def test_a_file_that_is_replaced_is_sent_as_it_was(root):
 
 
 def test_a_file_that_shrinks_is_not_passed_off_as_whole(root):
+    (root / "f").write_bytes(CONTENT * 20)
     server = Server(root)
-    server.ask(ReadRequest("f", "octet"))
+    said = server.ask(ReadRequest("f", "octet"))
     (root / "f").write_bytes(b"short")
-    assert error(ErrorCode.UNDEFINED)(server.tell(Ack(1)))
+    while isinstance(said[0], Data):  # some of it was read ahead
+        assert said[0].block * 512 < 60_000
+        said = server.tell(Ack(said[0].block))
+    assert error(ErrorCode.UNDEFINED)(said)
     assert server.service.sessions == 0
 
 
@@ -318,23 +523,15 @@ def test_stop_ends_everything(root):
     server = Server(root)
     server.ask(ReadRequest("f", "octet"))
     server.service.stop()
-    assert not any(socket.open for socket in server.sockets)
+    assert not server.sockets[0].open
     assert server.clock.getDelayedCalls() == []
     assert server.service.sessions == 0
 
 
-def test_timers_are_not_moved_with_every_ack(root):
-    (root / "long").write_bytes(bytes(512 * 2000))
-    server = Server(root)
-    made = []
-    call_later = server.clock.callLater
-    server.clock.callLater = lambda *args: made.append(args) or call_later(*args)
-    server.fetch("long")
-    assert len(made) < 5
-
-
-def descriptors():
-    return len(list(Path("/proc/self/fd").iterdir()))
+def descriptors(root):
+    """Of this process, below ``root``: what others have open comes and goes by itself."""
+    names = [entry.readlink() for entry in Path("/proc/self/fd").iterdir() if entry.exists()]
+    return sum(name.is_relative_to(root) for name in names)
 
 
 def garbage(random_, name=b"f"):
@@ -391,7 +588,7 @@ def test_100_000_random_packets(root):
     server = Server(root, sessions=100)
     assert flood(server, random_, 5_000) > 100  # warms up caches
     gc.collect()
-    open_before = descriptors()
+    open_before = descriptors(root)
     tracemalloc.start()
     try:
         flood(server, random_, 5_000)
@@ -404,7 +601,7 @@ def test_100_000_random_packets(root):
         tracemalloc.stop()
     assert after - before < 50_000  # bytes; 5 for each packet would be a leak
     flood(server, random_, 80_000)
-    assert descriptors() == open_before
+    assert descriptors(root) == open_before
     assert server.service.sessions == 0
     assert server.clock.getDelayedCalls() == []
     assert server.fetch("f") == CONTENT

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -18,16 +19,16 @@ SIZES = [1, 511, 512, 513, 1468 * 16, 3_000_001]
 
 
 @contextmanager
-def serving(root):
-    """The port of a daemon that serves ``root``; it ends with our end of its stdin, whatever becomes of us."""
+def serving(root, killed=False):
+    """Port and process of a daemon that serves ``root``; it ends with our end of its stdin, whatever becomes of us."""
     server = subprocess.Popen(
         (sys.executable, str(RUNNER), str(root)), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL, text=True, env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
     )  # fmt: skip
     with server:
         try:
-            yield int(server.stdout.readline())
-            assert server.poll() is None
+            yield int(server.stdout.readline()), server.pid
+            assert killed or server.poll() is None
         finally:
             server.stdin.close()
             server.wait(10)
@@ -48,7 +49,7 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def port(root):
-    with serving(root) as port:
+    with serving(root) as (port, _):
         yield port
 
 
@@ -137,6 +138,41 @@ def test_netascii_is_refused(port, tmp_path):
 def test_a_word_of_failed_negotiation(port, tmp_path):
     done = run(atftp(port, "boot/513", tmp_path / "got", "timeout 256"), tmp_path)
     assert "Failure to negotiate RFC2347 options" in done.stdout + done.stderr
+
+
+def ferries(server):
+    """Processes that carry its transfers."""
+    return [int(pid) for pid in Path(f"/proc/{server}/task/{server}/children").read_text().split()]
+
+
+def until(happened):
+    """Ask for ten seconds; what came of it."""
+    for _ in range(1000):
+        if found := happened():
+            return found
+        subprocess.run(("sleep", "0.01"), check=True)
+    raise AssertionError("it did not happen")
+
+
+def fetched(port, cwd, root):
+    done = run(atftp_window(port, "boot/513", cwd / "got"), cwd)
+    return done.returncode == 0 and (cwd / "got").read_bytes() == (root / "boot/513").read_bytes()
+
+
+def test_a_ferry_that_dies_is_replaced_and_the_service_goes_on(root, tmp_path):
+    with serving(root) as (port, server):
+        (ferry,) = until(lambda: ferries(server))
+        assert fetched(port, tmp_path, root)
+        os.kill(ferry, signal.SIGKILL)
+        assert until(lambda: [pid for pid in ferries(server) if pid != ferry])
+        assert fetched(port, tmp_path, root)
+
+
+def test_a_daemon_that_is_killed_leaves_no_process(root):
+    with serving(root, killed=True) as (_, server):
+        (ferry,) = until(lambda: ferries(server))
+        os.kill(server, signal.SIGKILL)
+        until(lambda: not Path(f"/proc/{ferry}/stat").exists() or ") Z " in Path(f"/proc/{ferry}/stat").read_text())
 
 
 def test_many_at_once(root, port, tmp_path):

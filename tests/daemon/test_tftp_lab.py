@@ -61,6 +61,14 @@ def test_loss_on_both_ways(percent, window, root, tmp_path):
         assert (tmp_path / "got").read_bytes() == (root / "f").read_bytes()
 
 
+@pytest.mark.parametrize("block", [1468, 1469, 8192])
+def test_blocks_that_the_path_takes_whole_or_in_pieces(block, root, tmp_path):
+    """On an Ethernet the kernel cuts windows into packets of 1472 bytes and no longer ones."""
+    with house(root) as (_, client, port):
+        assert fetch(client, "10.1.0.1", port, tmp_path / "got", f"blksize {block}", "windowsize 64") == 0
+        assert (tmp_path / "got").read_bytes() == (root / "f").read_bytes()
+
+
 @pytest.mark.parametrize("address", ["10.1.0.1", "10.1.0.9", "10.2.0.1"])
 def test_every_address_answers_for_itself(address, root, tmp_path):
     """The client's firewall lets in only what comes from the address that it asked."""

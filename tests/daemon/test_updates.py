@@ -15,6 +15,7 @@ from twisted.internet import reactor as installed
 from twisted.internet.threads import deferToThread
 from twisted.web.server import Site
 
+from imaged.daemon.app import state_scripts
 from imaged.daemon.nodeapi import NodeApi
 from imaged.daemon.nodelog import NodeLogs
 from imaged.daemon.provisioning import Provisioning
@@ -100,8 +101,10 @@ class Api:
 
 @pytest.fixture
 def api(running: Provisioning, tmp_path: Path) -> Iterator[Api]:
-    nodes = NodeApi(running, NodeLogs(tmp_path / "logs", lambda: 0.0), tmp_path / "boot", on_claim=lambda _: None)
-    port = installed.listenTCP(0, Site(nodes.app.resource()), interface="127.0.0.1")  # type: ignore[attr-defined]
+    logs = NodeLogs(tmp_path / "logs", lambda: 0.0)
+    states = state_scripts(running, logs, settings_in(tmp_path), installed)
+    nodes = NodeApi(running, states, logs, tmp_path / "boot", on_claim=lambda _: None)
+    port = installed.listenTCP(0, Site(nodes.resource()), interface="127.0.0.1")  # type: ignore[attr-defined]
     yield Api(port.getHost().port)
     pytest_twisted.blockon(port.stopListening())
 
@@ -333,10 +336,10 @@ async def test_drift_is_kept_with_its_first_differences(api: Api, running: Provi
 async def test_the_plan_holds_no_secret_and_no_disk(api: Api) -> None:
     _, _, body = await api.call("GET", "/v1/update?serial=")
     steps = {each["step"]["step"] for part in ("fixups", "bootloader") for each in json.loads(body)[part]}
-    assert steps <= {"WriteFile", "RemovePath", "MakeLink", "RunInTarget", "CheckFile"}
+    assert steps <= {"WriteFile", "RemovePath", "MakeLink", "RunInTarget", "MoveFile", "CheckFile"}
     assert SECRET not in body.decode()
     plan = from_json(body, UpdatePlan)
-    menu = next(e for e in plan.bootloader if isinstance(e.step, RunInTarget) and e.step.argv == ("update-grub",))
+    menu = next(e for e in plan.bootloader if isinstance(e.step, RunInTarget) and e.step.argv[0] == "update-grub")
     assert "/boot/vmlinu[xz]-*" in menu.when
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from imaged.daemon.provisioning import Provisioning
 from imaged.model.codec import from_json, to_json
-from imaged.model.errors import Conflict, Denied, NotFound
+from imaged.model.errors import BadInput, Conflict, Denied, NotFound
 from imaged.model.names import ImageRef
 from imaged.model.net import Mac
 from imaged.model.node import BootAction, Node, NodeState
@@ -17,6 +17,7 @@ from imaged.store.media import Media
 from tests.daemon.test_provisioning import MAC, MACHINE, STRANGER, Clock, fill, settings_in
 
 OTHER = Mac.parse("52:54:00:00:00:02")
+KEY = "ssh-ed25519 AAAA"
 UUID = "00112233-4455-6677-8899-aabbccddeeff"
 
 
@@ -49,6 +50,28 @@ def test_a_medium_starts_the_install_of_whatever_node_it_is_in(server, media, ma
     answer = server.boot_by_medium(MediumBoot(media.mint(2000.0), macs, uuid))
     assert answer.node == node
     assert server.claim(Claim(answer.token, "secret")).node == node
+
+
+def test_the_ramdisks_host_key_is_known_as_long_as_the_node_is_in_it(server, media):
+    def known(name):
+        return server.nodes.fact(name, "installer_key")
+
+    token = server.boot_by_medium(MediumBoot(media.mint(2000.0), (MAC,))).token
+    for wrong in ("x", f"{KEY}\nn2 {KEY}"):
+        with pytest.raises(BadInput):
+            server.claim(Claim(token, "secret", wrong))
+    for _ in range(2):  # the answer was lost
+        server.claim(Claim(token, "secret", KEY))
+    assert (known("n1"), known("n2")) == (KEY, None)
+    server.answer_plan("n1", MACHINE)
+    server.record_report("n1", Report("reboot", Status.DONE, 1.0))
+    assert known("n1") == KEY, "it may stay there for a person"
+    server.record_up("n1")
+    assert known("n1") is None
+    server.rescue(Rescue(media.mint(2000.0, "n1"), KEY))
+    assert known("n1") == KEY
+    server.rescue(Rescue(media.mint(2000.0), KEY))
+    assert known("n2") is None, "nobody knows whose it is"
 
 
 def test_a_medium_may_be_used_again_and_each_time_for_one_install(server, media):
