@@ -10,7 +10,7 @@ from imaged.model.errors import ImagedError
 from imaged.model.net import Mac
 from imaged.model.report import Claimed, MediumBoot
 from imaged.model.wishes import Then, Wishes
-from installer import breakpoint, cmdline, confirm, dmi, ending, storage, tree, udev, vault
+from installer import breakpoint, cmdline, confirm, dmi, ending, kmsg, sshd, states, storage, telling, tree, udev, vault
 from installer.cmdline import Orders
 from installer.console import Console, uptime
 from installer.crypts import Keys
@@ -24,7 +24,6 @@ _ROOT = Path("/target")
 _SECRET = Path("/run/imaged/secret")
 _JOURNAL = Path("/run/imaged/install.log")
 _BOOT_MAC = Path("/run/imaged/boot-mac")
-_AUTHORIZED_KEYS = Path("/root/.ssh/authorized_keys")
 _HOST_KEYS = "/etc/ssh/ssh_host_*.pub"
 
 
@@ -34,25 +33,36 @@ def main() -> int:
     console = Console.everywhere()
     try:
         orders = cmdline.read(Path("/proc/cmdline").read_text())
-        server = Server(orders.server, own_secret(), console.say)
+        host_key = sshd.host_key(Processes(lambda line: None).run)
+        server = Server(orders.server, own_secret(), console.say, host_key=host_key)
         if orders.rescue:
             return rescue(orders, server, console)
+        if orders.inventory:
+            return tell(orders, server, console)
         console.say(f"asking {orders.server} what to do")
         claimed = server.claim(boot_token(orders, server))
     except ImagedError as error:
         console.failed(str(error))
         return 1
     reporter = Reporter(server, console, Journal(_JOURNAL), uptime)
+    kmsg.follow(reporter.kernel.add)
     try:
         return install(orders, claimed, reporter)
     except ImagedError as error:
-        reporter.failed(str(error))
-        return 1
+        return failed(reporter, str(error))
     except Exception as error:  # ours: it keeps its traceback, and the node must not hang without a word
         for line in traceback.format_exc().splitlines():
             reporter.journal.add(line)
-        reporter.failed(f"a fault of the installer itself: {error!r}")
-        return 1
+        return failed(reporter, f"a fault of the installer itself: {error!r}")
+
+
+def failed(reporter: Reporter, reason: str) -> int:
+    """Tell everybody, and let the site's scripts look at what is left."""
+    reporter.failed(reason)
+    states.come_to("failed", reporter, Processes(reporter.journal.add).run)
+    with suppress(ImagedError):
+        reporter.journal.ship(reporter.server.log)
+    return 1
 
 
 def boot_token(orders: Orders, server: Server) -> str:
@@ -65,9 +75,19 @@ def boot_token(orders: Orders, server: Server) -> str:
 
 def rescue(orders: Orders, server: Server, console: Console) -> int:
     """Let people in; the ramdisk's init does the rest."""
-    admit(server.rescue(orders.medium or orders.token).authorized_keys)
+    sshd.admit(server.rescue(orders.medium or orders.token).authorized_keys)
     console.say("rescue: nothing is done to this machine")
     return 0
+
+
+def tell(orders: Orders, server: Server, console: Console) -> int:
+    """Tell the hardware; not a byte of any disk changes."""
+    processes = Processes(lambda _: None)
+    inventory = storage.take(orders.boot_mac or booted_by(), processes.run, start=False)
+    return telling.tell(
+        server, console, orders.token, inventory,
+        lambda keys: sshd.open_to(keys, processes), lambda then: ending.leave(then, processes.run),
+    )  # fmt: skip
 
 
 def install(orders: Orders, claimed: Claimed, reporter: Reporter) -> int:
@@ -75,9 +95,9 @@ def install(orders: Orders, claimed: Claimed, reporter: Reporter) -> int:
     processes = Processes(reporter.journal.add)
     wishes = both(claimed.wishes, orders.wishes)
     with reporter.phase("claim"):
-        admit(claimed.authorized_keys)
-        open_ssh(claimed.authorized_keys, processes)
+        sshd.open_to(claimed.authorized_keys, processes)
         notice_lost_servers()
+        states.come_to("installing", reporter, processes.run)
     reporter.wait = breakpoint.waits(wishes, reporter)
     with reporter.phase("inventory"):
         inventory = storage.take(orders.boot_mac or booted_by(), processes.run)
@@ -99,6 +119,7 @@ def install(orders: Orders, claimed: Claimed, reporter: Reporter) -> int:
         nonlocal then
         between(reporter.server, target.keys, phase)
         if phase == "verify":
+            states.come_to("installed", reporter, processes.run, _ROOT)
             then = prepared(then, reporter, processes)
             ending.keep_log(_JOURNAL, _ROOT)
 
@@ -139,20 +160,6 @@ def own_secret() -> str:
     secret = secrets.token_urlsafe(32)
     tree.replace(_SECRET, f"{secret}\n".encode(), 0o600)
     return secret
-
-
-def admit(keys: tuple[str, ...]) -> None:
-    """Let the admins in by ssh, should it be needed."""
-    if keys:
-        tree.replace(_AUTHORIZED_KEYS, "".join(f"{key}\n" for key in keys).encode(), 0o600)
-        _AUTHORIZED_KEYS.parent.chmod(0o700)
-
-
-def open_ssh(keys: tuple[str, ...], processes: Processes) -> None:
-    """dropbear(8): by key only (-s), host keys when first needed (-R). Nothing hangs on it."""
-    if keys:
-        with suppress(ImagedError):
-            processes.run(("dropbear", "-R", "-s", "-j", "-k"), timeout=30)
 
 
 def notice_lost_servers() -> None:

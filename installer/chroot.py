@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from imaged.model.plan import RunInTarget
-from installer.process import Run
+from installer.process import Completed, Run
 from installer.tree import inside, make_directories, replace
 
 # What dracut, grub-probe, ssh-keygen and maintainer scripts need. /run brings udev's database; the firmware's
@@ -28,18 +28,21 @@ ENVIRONMENT = {
     "DEBIAN_FRONTEND": "noninteractive",
     "SYSTEMD_OFFLINE": "1",
 }
+# What kernel-install, mkinitcpio and others take for the node's where nothing else is said: here it would be the
+# ramdisk's, with its token.
+_CMDLINE, _OWN_CMDLINE = "/proc/cmdline", "/etc/kernel/cmdline"
 _DEATH = 10  # seconds for a killed process to go; one that hangs in a disk takes longer
 _POLICY = "/usr/sbin/policy-rc.d"
 _NO_DAEMONS = b"#!/bin/sh\nexit 101\n"  # "action forbidden", /usr/share/doc/init-system-helpers/README.policy-rc.d
 
 
-def run_in_target(step: RunInTarget, root: Path, run: Run, variables: Mapping[str, str] | None = None) -> None:
+def run_in_target(step: RunInTarget, root: Path, run: Run, variables: Mapping[str, str] | None = None) -> Completed:
     """Run it with /dev, /proc, /sys and /run in place and no daemon started; ``variables`` are added to its
     environment. Raises CommandFailed."""
     environment = {**ENVIRONMENT, **(variables or {})}
     with _surroundings(root, run), _quiet(root):
         try:
-            run(argv(step, root), stdin=step.stdin, env=environment, timeout=step.timeout)
+            return run(argv(step, root), stdin=step.stdin, env=environment, timeout=step.timeout)
         finally:
             end_stragglers(root)
 
@@ -71,6 +74,8 @@ def _surroundings(root: Path, run: Run) -> Iterator[None]:
             make_directories(place)
             run(("mount", *how, str(place)))
             mounted.append(str(place))
+        own = inside(root, _OWN_CMDLINE)
+        run(("mount", "--bind", str(own) if own.is_file() else "/dev/null", str(inside(root, _CMDLINE))))
         yield
     finally:
         for place_text in reversed(mounted):

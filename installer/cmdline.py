@@ -17,7 +17,8 @@ _HINT = "The boot script of imaged sets it; start this machine from the network.
 class Orders:
     """Where the server is, the one-time token, and the NIC that the machine booted from.
 
-    ``medium`` is a boot medium's token, which is there instead of ``token``. ``rescue``: nothing is installed.
+    ``medium`` is a boot medium's token, which is there instead of ``token``. ``rescue``: nothing is installed, nor with
+    ``inventory``, by which the machine only tells its hardware.
     ``wishes`` are a person's, beside those that the server knows of.
     """
 
@@ -26,6 +27,7 @@ class Orders:
     boot_mac: Mac | None = None
     medium: str = ""
     rescue: bool = False
+    inventory: bool = False
     wishes: Wishes = Wishes()
 
     @property
@@ -52,8 +54,12 @@ def read(text: str) -> Orders:
         raise BadInput(f"imaged.server={server!r} is not a URL", where=_WHERE, hint=_HINT)
     return Orders(
         server, words.get("imaged.token", ""), _boot_mac(words.get("BOOTIF", "")), medium,
-        words.get("imaged.rescue", "0") not in ("0", ""), _wishes(words),
+        _said(words, "imaged.rescue"), _said(words, "imaged.inventory"), _wishes(words),
     )  # fmt: skip
+
+
+def _said(words: dict[str, str], name: str) -> bool:
+    return words.get(name, "0") not in ("0", "")
 
 
 def _wishes(words: dict[str, str]) -> Wishes:

@@ -12,7 +12,7 @@ from imaged.model.plan import MakeTable, PlannedPartition
 from imaged.model.size import MIB
 from imaged.model.stack import Filesystem
 from installer.process import Run
-from installer.wipe import EXTENDED, clear, edges, ends, extent, held
+from installer.wipe import clear, edges, ends, extent, held
 
 PRIMARIES = 4  # entries of an MBR; what has a higher number there is a logical partition
 _TYPES = {
@@ -46,6 +46,10 @@ def make_table(step: MakeTable, run: Run) -> None:
     confirm_kept(path, kept)
     refuse_overlap(step)
     new = tuple((each.start, each.size) for each in step.partitions if not each.kept)
+    if kept and step.label is Label.MSDOS:
+        # The records that chain logical partitions lie between them: those of partitions that go must not be cleared
+        # while the chain still leads there.
+        write_table(path, step.label, kept)
     with held(path) as device:
         # What an older layout left at these places would be found by udev the moment the partitions appear.
         clear(device, ends(step.disk.size, new) if kept else edges(step.disk.size, new))
@@ -77,7 +81,7 @@ def confirm_kept(path: str, partitions: tuple[PlannedPartition, ...]) -> None:
 def refuse_overlap(step: MakeTable) -> None:
     """Before the first byte is cleared. Raises Conflict when a new partition lies on a kept one; logical ones may lie
     in their extended one, and libparted sees to it that they do."""
-    frames = {each.number for each in step.disk.partitions if each.type.lower() in EXTENDED}
+    frames = {each.number for each in step.disk.partitions if each.is_extended}
     for new in step.partitions:
         for kept in step.partitions:
             apart = new.start + new.size <= kept.start or kept.start + kept.size <= new.start
@@ -165,10 +169,9 @@ def _frame(disk: parted.Disk, device: parted.Device, partitions: tuple[PlannedPa
     """An extended partition with room for all logical ones. The end of one that is there may move: only its beginning
     is what the logical ones are reckoned from."""
     old = disk.getExtendedPartition()
-    start, size = extended(partitions)
-    first, last = start // device.sectorSize, (start + size) // device.sectorSize - 1
+    last = max(each.start + each.size for each in partitions if each.number > PRIMARIES) // device.sectorSize - 1
     if old is None:
-        geometry = parted.Geometry(device=device, start=first, end=last)
+        geometry = parted.Geometry(device=device, start=extended(partitions) // device.sectorSize, end=last)
         partition = parted.Partition(disk=disk, type=parted.PARTITION_EXTENDED, geometry=geometry)
         disk.addPartition(partition, constraint=parted.Constraint(exactGeom=geometry))
     elif old.geometry.end < last and not any(each.number == old.number for each in partitions):
@@ -178,18 +181,18 @@ def _frame(disk: parted.Disk, device: parted.Device, partitions: tuple[PlannedPa
         )
 
 
-def extended(partitions: tuple[PlannedPartition, ...]) -> tuple[int, int]:
-    """Start and size in bytes of the extended partition that holds all logical ones. Pure.
+def extended(partitions: tuple[PlannedPartition, ...]) -> int:
+    """Where an extended partition that holds all logical ones begins, in bytes. Pure.
 
     Each logical partition has a sector in front that chains it to the next. Raises Conflict when there is no room.
     """
     logical = [each for each in partitions if each.number > PRIMARIES]
-    begin, end = min(each.start for each in logical), max(each.start + each.size for each in logical)
+    begin = min(each.start for each in logical)
     before = (each.start + each.size for each in partitions if each.number <= PRIMARIES and each.start < begin)
     start = max((begin - MIB, *before))
     if start >= begin:
         raise Conflict(f"no room in front of logical partition {logical[0].number} for the record that chains it")
-    return start, end - start
+    return start
 
 
 def _add(disk: parted.Disk, device: parted.Device, label: Label, planned: PlannedPartition, *, active: bool) -> None:

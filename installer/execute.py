@@ -12,6 +12,8 @@ from imaged.model.errors import ImagedError
 from imaged.model.plan import (
     CheckDevice,
     CheckFile,
+    CheckInitrd,
+    CopyFile,
     InstallPlan,
     KeepSecret,
     MakeArray,
@@ -24,8 +26,8 @@ from imaged.model.plan import (
     MakeSwapFile,
     MakeTable,
     MakeVolume,
-    MirrorEsp,
     Mount,
+    MoveFile,
     OpenCrypt,
     Phase,
     Reboot,
@@ -33,7 +35,6 @@ from imaged.model.plan import (
     RestoreIdentity,
     RunInTarget,
     RunScript,
-    SetBootEntries,
     StartArray,
     StartGroup,
     Step,
@@ -43,6 +44,7 @@ from imaged.model.plan import (
     WipeDisk,
     WriteFile,
 )
+from imaged.model.uefi import InstallGrub, MirrorEsp, SetBootEntries
 from imaged.model.vault import KeptFiles
 from installer import (
     arrays,
@@ -54,6 +56,7 @@ from installer import (
     esp,
     filesystems,
     groups,
+    initrd,
     mounts,
     nvram,
     scripts,
@@ -68,7 +71,7 @@ from installer import (
 from installer.process import Processes
 from installer.reports import Reporter
 
-Actions = Mapping[type, Callable[[Any], None]]
+Actions = Mapping[type, Callable[[Any], object]]
 
 
 @frozen
@@ -147,11 +150,14 @@ def actions(target: Target, processes: Processes, reporter: Reporter, plan: Inst
         MakeVolume: partial(groups.make_volume, run=run),
         MakeSubvolumes: partial(subvolumes.make_subvolumes, run=run),
         MakeSwapFile: partial(swapfile.make_swap_file, root=root, run=run),
+        InstallGrub: partial(esp.install_grub, root=root, run=run),
         MirrorEsp: partial(esp.mirror_esp, root=root, run=run),
         Mount: partial(mounts.mount, root=root, run=run),
         SyncTree: sync,
         SyncOverrides: lay,
         WriteFile: partial(tree.write_file, root=root),
+        CopyFile: partial(esp.copy_file, root=root),
+        MoveFile: partial(tree.move_file, root=root),
         RemovePath: partial(tree.remove_path, root=root),
         MakeLink: partial(tree.make_link, root=root),
         RestoreIdentity: lambda _: vault.restore(target.identity(), root),
@@ -159,6 +165,7 @@ def actions(target: Target, processes: Processes, reporter: Reporter, plan: Inst
         RunInTarget: partial(chroot.run_in_target, root=root, run=run),
         RunScript: partial(scripts.run_script, root=root, run=run),
         CheckFile: partial(tree.check_file, root=root),
+        CheckInitrd: partial(initrd.check_initrd, root=root, run=run),
         SetBootEntries: partial(nvram.set_boot_entries, say=reporter.console.say, run=run),
         CheckDevice: partial(filesystems.check_device, run=run),
         Unmount: lambda _: mounts.unmount(root, run),
@@ -221,6 +228,10 @@ def describe(step: Step) -> str:
             return f"make subvolumes on {path}"
         case MakeSwapFile(path=path):
             return f"make swap file {path}"
+        case InstallGrub(argv=argv, esp=at):
+            return f"run {' '.join(argv)} for {at}"
+        case MirrorEsp(source=source, devices=devices, check=True):
+            return f"check the copies of {source} on {', '.join(devices)}"
         case MirrorEsp(source=source, devices=devices):
             return f"copy {source} to {', '.join(devices)}"
         case Mount(device=path, at=at):
@@ -231,6 +242,10 @@ def describe(step: Step) -> str:
             return f"lay overrides over {at}"
         case WriteFile(path=path):
             return f"write {path}"
+        case CopyFile(path=path):
+            return f"copy {path}"
+        case MoveFile(source=source, path=path):
+            return f"rename {source} to {path}"
         case RemovePath(path=path):
             return f"remove {path}"
         case MakeLink(path=path, target=target):
@@ -245,6 +260,8 @@ def describe(step: Step) -> str:
             return f"run {'post' if in_target else 'pre'}-install script {name}"
         case CheckFile(path=path):
             return f"check {path}"
+        case CheckInitrd(path=path):
+            return f"check what is in {path}"
         case CheckDevice(device=path):
             return f"check {path}"
         case SetBootEntries(loader=loader):

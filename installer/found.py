@@ -105,7 +105,9 @@ def _group(report: Mapping[str, Any]) -> tuple[FoundGroup, dict[str, Extent]]:
         name=facts["vg_name"],
         uuid=facts["vg_uuid"],
         devices=tuple(sorted(each["pv_name"] for each in report["pv"])),
-        volumes=tuple(FoundVolume(each["lv_name"], int(each["lv_size"])) for each in volumes),
+        volumes=tuple(
+            FoundVolume(each["lv_name"], int(each["lv_size"]), layout=each.get("lv_layout", "")) for each in volumes
+        ),
         free=int(facts["vg_free"]),
         extent=int(facts["vg_extent_size"]),
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 from attrs import frozen
 
 from imaged.model.errors import ImagedError
-from imaged.model.plan import SetBootEntries
+from imaged.model.uefi import SetBootEntries
 from installer.process import Run
 
 _ENTRY = re.compile(r"Boot([0-9A-Fa-f]{4})(\*?)\s(.*)")

@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import IO, Protocol
 
 from attrs import frozen
@@ -81,6 +82,15 @@ class Processes:
         if check and done.code:
             raise CommandFailed(ended(done.code), where=shlex.join(argv), hint=_tail(done))
         return done
+
+    def start(self, argv: Sequence[str], output: Path) -> None:
+        """Start a program that outlives the agent, in a session of its own; what it prints is added to ``output``.
+
+        Raises CommandFailed when it cannot start.
+        """
+        self.log(f"+ {shlex.join(argv)} &")
+        with output.open("ab") as file:
+            _start(argv, "", file, file, None)
 
     def watch(
         self, argv: Sequence[str], tick: Callable[[], None], *, env: Mapping[str, str] | None = None

@@ -59,6 +59,7 @@ class Journal:
 class Reporter:
     """Reports of one install. ``current`` is the phase at work; it stays the one that failed.
 
+    ``kernel`` is the kernel's own log, which the server keeps apart.
     ``wait`` is called with each phase's name before (True) and after it: it returns when the install may go on.
     """
 
@@ -66,6 +67,7 @@ class Reporter:
     console: Console
     journal: Journal
     clock: Callable[[], float]
+    kernel: Journal = field(factory=Journal)
     current: str = "claim"
     wait: Callable[[str, bool], None] = lambda _phase, _before: None
     _last: float = 0.0
@@ -114,12 +116,16 @@ class Reporter:
             if status is Status.STARTED:
                 return  # the log went with the end of the phase before, a moment ago
             with suppress(ImagedError):
-                self.journal.ship(self.server.log)
+                self._ship()
+
+    def _ship(self) -> None:
+        self.journal.ship(self.server.log)
+        self.kernel.ship(self.server.console)
 
     def _glimpse(self, report: Report) -> None:
         try:
             with suppress(ImagedError):
                 self.server.glimpse(report)
-                self.journal.ship(self.server.log)
+                self._ship()
         finally:
             self._sending.release()

@@ -1,13 +1,14 @@
-"""The node API as the agent calls it: HTTP on urllib, patient with a server that is away, final where it says no."""
+"""The node API as the agent calls it: HTTP on one connection, patient with a server that is away, final where it says
+no."""
 
+import threading
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
-from http.client import HTTPException
-from urllib.parse import quote
+from collections.abc import Callable
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from typing import Any
+from urllib.parse import quote, urlsplit
 
-from attrs import frozen
+from attrs import Factory, field, frozen
 
 from imaged.model.codec import from_json, to_json
 from imaged.model.dialect import HEADER, dialect
@@ -24,6 +25,8 @@ from imaged.model.report import (
     Report,
     Rescue,
     Rescued,
+    Told,
+    ToldAnswer,
 )
 from imaged.model.vault import KeptFiles
 
@@ -36,30 +39,32 @@ _BUSY = (408, 425, 429)
 _KINDS: dict[int, type[ImagedError]] = {400: BadInput, 401: Denied, 403: Denied, 404: NotFound, 409: Conflict}
 
 
-class _SayNo(urllib.request.HTTPRedirectHandler):
-    """The API never redirects; following one would turn a POST into a GET."""
-
-    def redirect_request(self, *_: object) -> None:
-        return None
-
-
-# No proxy from the environment: the server is on the same wire.
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}), _SayNo())
+def _connection(server: "Server") -> HTTPConnection:
+    """Not open yet, and open again by itself when the next request finds it closed. The server is on the same wire: no
+    proxy."""
+    url = urlsplit(server.base)
+    return (HTTPSConnection if url.scheme == "https" else HTTPConnection)(url.netloc)
 
 
 @frozen
 class Server:
-    """``base`` is the URL without a slash at its end, ``secret`` this install's own. ``say`` tells people of waits."""
+    """``base`` is the URL without a slash at its end, ``secret`` this install's own. ``say`` tells people of waits.
+    ``host_key`` is the ramdisk's own for ssh, if it has one."""
 
     base: str
     secret: str
     say: Callable[[str], None]
     sleep: Callable[[float], None] = time.sleep
+    host_key: str = ""
+    _line: HTTPConnection = field(init=False, eq=False, repr=False, default=Factory(_connection, takes_self=True))
+    _turn: threading.Lock = field(init=False, eq=False, repr=False, factory=threading.Lock)
 
     def claim(self, token: str) -> Claimed:
         """Trade the boot script's token for the right to install. Raises Denied for a wrong or used one."""
         return from_json(
-            self._post("claim", to_json(Claim(token, self.secret)), signed=False), Claimed, where=self.base
+            self._post("claim", to_json(Claim(token, self.secret, self.host_key)), signed=False),
+            Claimed,
+            where=self.base,
         )
 
     def trade(self, asked: MediumBoot) -> BootToken:
@@ -68,7 +73,13 @@ class Server:
 
     def rescue(self, token: str) -> Rescued:
         """Who may come in by ssh. Raises Denied."""
-        return from_json(self._post("rescue", to_json(Rescue(token)), signed=False), Rescued, where=self.base)
+        return from_json(
+            self._post("rescue", to_json(Rescue(token, self.host_key)), signed=False), Rescued, where=self.base
+        )
+
+    def tell(self, told: Told) -> ToldAnswer:
+        """The hardware of a machine that is not installed, or a question what it may do now. Raises Denied."""
+        return from_json(self._post("inventory", to_json(told), signed=False), ToldAnswer, where=self.base)
 
     def plan(self, inventory: Inventory) -> PlanAnswer:
         """The plan for this hardware. Raises Conflict with the reason when there can be none."""
@@ -86,6 +97,10 @@ class Server:
         """Add to the node's log: one brief attempt. Raises ImagedError when it was not heard."""
         self._post("log", text, pauses=_AT_ONCE, timeout=_BRIEFLY)
 
+    def console(self, text: str) -> None:
+        """Add to the log of the node's kernel, as ``log``."""
+        self._post("console", text, pauses=_AT_ONCE, timeout=_BRIEFLY)
+
     def host_keys(self, text: str) -> None:
         """Hand over the node's ssh public host keys."""
         self._post("hostkeys", text)
@@ -97,6 +112,17 @@ class Server:
     def keep_identity(self, files: KeptFiles) -> None:
         """Let the server keep it for the next install."""
         self._post("identity", to_json(files))
+
+    def wanted(self, state: str, run: str, pauses: tuple[int, ...] = PAUSES) -> str:
+        """What this node shall run now that it has come to ``state``: a shell script, empty for nothing.
+
+        ``run`` is our own name for this time: asked again, the answer is the same.
+        """
+        return self._ask("GET", f"state/{state}?run={run}", pauses=pauses).decode("utf-8", "replace")
+
+    def was_run(self, state: str, run: str, code: int, pauses: tuple[int, ...] = PAUSES) -> None:
+        """Tell how it ended."""
+        self._post(f"state/{state}?run={run}&code={code}", "", pauses=pauses)
 
     def key(self, name: str) -> str:
         """The key of the node's encrypted device ``name``; made by the server when it is first asked for."""
@@ -115,12 +141,12 @@ class Server:
         headers = {"Content-Type": kind, HEADER: dialect()}
         if signed:
             headers["Authorization"] = f"Bearer {self.secret}"
-        url = f"{self.base}/v1/{name}"
         data = None if method == "GET" else body.encode("utf-8", "replace")
-        request = urllib.request.Request(url, data=data, headers=headers, method=method)
+        url = f"{self.base}/v1/{name}"
+        target = f"{urlsplit(self.base).path}/v1/{name}"
         for pause in (*pauses, None):
             try:
-                return _exchange(request, timeout)
+                return self._exchange(url, timeout, (method, target, data, headers))
             except Unreachable as error:
                 if pause is None:
                     raise
@@ -128,28 +154,34 @@ class Server:
                 self.sleep(pause)
         raise AssertionError("the last attempt returns or raises")
 
+    def _exchange(self, url: str, timeout: float, request: tuple[Any, ...]) -> bytes:
+        """One request, on the connection of the one before; if the server has closed that meanwhile, on a new one.
 
-def _exchange(request: urllib.request.Request, timeout: float) -> bytes:
-    """One request. Raises Unreachable where another attempt may help, another ImagedError where the answer is no."""
-    url = request.full_url
-    try:
-        with _OPENER.open(request, timeout=timeout) as answer:
-            return b"".join(_bounded(iter(lambda: answer.read(65536), b""), url))
-    except urllib.error.HTTPError as error:
-        with error:
-            raise refusal(error.code, error.read(65536), url) from None
-    except (OSError, HTTPException) as error:  # URLError is an OSError, and so is every timeout
-        reason = getattr(error, "reason", None) or error
-        raise Unreachable(f"no answer ({reason or type(reason).__name__})", where=url) from None
-
-
-def _bounded(chunks: Iterator[bytes], url: str) -> Iterator[bytes]:
-    total = 0
-    for chunk in chunks:
-        total += len(chunk)
-        if total > _LIMIT:
+        Raises Unreachable where another attempt may help, another ImagedError where the answer is no."""
+        line = self._line
+        with self._turn:
+            for used in (line.sock is not None, False):
+                try:
+                    line.timeout = timeout
+                    if line.sock:
+                        line.sock.settimeout(timeout)
+                    line.request(*request)
+                    answer = line.getresponse()
+                    status, content = answer.status, answer.read(_LIMIT + 1)
+                    if not answer.isclosed():  # what is left of it would be taken for the next answer
+                        line.close()
+                    break
+                except (OSError, HTTPException) as error:
+                    line.close()
+                    if not used or not isinstance(error, ConnectionError):
+                        raise Unreachable(f"no answer ({error or type(error).__name__})", where=url) from None
+        if status == 202:
+            raise Unreachable("the answer is not ready yet", where=url)
+        if not 200 <= status < 300:  # the API never redirects; following would turn a POST into a GET
+            raise refusal(status, content, url)
+        if len(content) > _LIMIT:
             raise BadInput(f"the answer has more than {_LIMIT} bytes", where=url)
-        yield chunk
+        return content
 
 
 def refusal(status: int, body: bytes, url: str) -> ImagedError:

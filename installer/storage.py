@@ -26,18 +26,21 @@ _LOOK = "look"  # with a number: what arrays are called while they are looked at
 _PLAIN = ("--reportformat", "json", "--units", "b", "--nosuffix")
 
 
-def take(boot_mac: Mac | None, run: Run) -> Inventory:
-    """Everything a plan may depend on, as it is now; storage that an earlier attempt left running is stopped."""
+def take(boot_mac: Mac | None, run: Run, *, start: bool = True) -> Inventory:
+    """Everything a plan may depend on, as it is now; storage that an earlier attempt left running is stopped.
+
+    Without ``start`` no array is started, not even read-only: what is in them and on them stays unknown.
+    """
     quiet(run)
     inventory = udev.take(boot_mac)
     try:
-        known = arrays(run)
+        known = arrays(run, start=start)
         return evolve(inventory, arrays=tuple(known.values()), groups=groups(known, run))
     finally:
         quiet(run)
 
 
-def arrays(run: Run) -> dict[str, FoundArray]:
+def arrays(run: Run, *, start: bool = True) -> dict[str, FoundArray]:
     """Every array that a member is here of, by its device; size and content only of those that could be started.
 
     They run afterwards, read-only. Firmware RAID is left alone: its volumes are kept in step by a daemon that writes.
@@ -45,7 +48,7 @@ def arrays(run: Run) -> dict[str, FoundArray]:
     paths = udev.holding(found.MEMBER)
     members = {path: found.exported(_said(run, "mdadm", "--examine", "--export", path)) for path in paths}
     known = tuple(found.array(members, uuid) for uuid in found.uuids(members))
-    for number, array in enumerate(known):
+    for number, array in enumerate(known if start else ()):
         run(look_at(array, f"/dev/md/{_LOOK}{number}"), check=False)
     run(("udevadm", "settle"))
     devices = {f"/dev/md/{_LOOK}{number}": array for number, array in enumerate(known)}

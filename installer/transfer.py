@@ -78,8 +78,9 @@ def argv(step: SyncTree | SyncOverrides, root: Path) -> tuple[str, ...]:
     Onto an empty filesystem of our own, deltas only cost time; so do --inplace (a third more, measured) and
     --info=progress2, which writes a line for every file. The server's rsyncd.conf brings the timeout. What belongs on
     a foreign filesystem is picked out of the whole tree: an image that has nothing there is no error, as a missing
-    source would be. Overrides may have a file's size and time and other content, hence --ignore-times there; and times
-    that differ within one second are different (rsync(1), --modify-window).
+    source would be; its files are on the disk before they take their names, and none passes for whole by its size and
+    time, should the power have gone in an install before. Overrides may have a file's size and time and other content,
+    hence --ignore-times there too; and times that differ within one second are different (rsync(1), --modify-window).
     """
     laid = isinstance(step, SyncOverrides)
     rules = () if isinstance(step, SyncOverrides) else step.rules
@@ -88,7 +89,7 @@ def argv(step: SyncTree | SyncOverrides, root: Path) -> tuple[str, ...]:
         # Rules that take more would take it from outside of what belongs here.
         left_out = [f"--filter={rule}" for rule in rules if rule.startswith("- ")]
         parents = [f"--include={parent}/" for parent in reversed(PurePosixPath(step.at).parents) if parent.name]
-        what = ("-rt", "--omit-dir-times", "--modify-window=2", *left_out, *parents)
+        what = ("-rt", "--fsync", "--ignore-times", "--omit-dir-times", "--modify-window=2", *left_out, *parents)
         what = (*what, f"--include={step.at}/***", "--exclude=*")
         source, place = f"rsync://imaged/{module}/", root
     else:

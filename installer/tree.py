@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from imaged.model.errors import BadInput, ImagedError
-from imaged.model.plan import CheckFile, KeepSecret, MakeLink, RemovePath, WriteFile
+from imaged.model.plan import CheckFile, KeepSecret, MakeLink, MoveFile, RemovePath, WriteFile
 
 _LINKS = 40  # path_resolution(7)
 _FLEETING = frozenset(("dev", "proc", "run", "sys", "tmp"))  # nothing there outlasts a boot
@@ -66,6 +66,15 @@ def write_file(step: WriteFile, root: Path) -> None:
 def keep_secret(step: KeepSecret, root: Path, secret: str) -> None:
     """Leave the secret by which the node proves itself, for root's eyes."""
     replace(lasting(root, step.path), f"{secret}\n".encode(), 0o600)
+
+
+def move_file(step: MoveFile, root: Path) -> None:
+    """Rename it, if it is there, once the disk has all of it."""
+    source = inside(root, step.source, follow=False)
+    if os.path.lexists(source):
+        with source.open("rb") as file:
+            os.fsync(file.fileno())
+        source.replace(inside(root, step.path, follow=False))
 
 
 def remove_path(step: RemovePath, root: Path) -> None:

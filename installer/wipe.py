@@ -15,7 +15,6 @@ from installer.process import Run
 from installer.udev import above
 
 _BLKRRPART = 0x125F  # linux/fs.h
-EXTENDED = ("0x5", "0x05", "0xf", "0x0f", "0x85")  # MBR types of an extended partition, as blkid and as people write
 _PART_OF_ARRAY = re.compile(r"md.*\dp\d+")  # goes with its array
 _EDGE = MIB  # md 0.90 and ZFS keep their labels at the end of a device, all others near its start
 
@@ -57,7 +56,7 @@ def condemned(
     if missing:
         raise Conflict(f"partition {min(missing)} is to be kept and is not there", where=str(step.disk))
     # An MBR's extended partition is no room of its own: its first sector chains the logical ones, kept or not.
-    spared = {*step.keep, *(each.number for each in step.disk.partitions if each.type.lower() in EXTENDED)}
+    spared = {*step.keep, *(each.number for each in step.disk.partitions if each.is_extended)}
     kept = {device for each, number in partitions.items() if number in spared for device in highest_first(each, above)}
     found: dict[str, None] = {}
     for each, its_number in partitions.items():

@@ -19,11 +19,13 @@ _MOUNT_POINTS = {"/proc": 0o555, "/sys": 0o555, "/dev": 0o755, "/run": 0o755, "/
 
 # Constant: every name travels as an argument. A /dev of its own, as containers have: no package script finds the
 # server's disks (Debian's grub-pc would write to them). /dev/pts is the server's, so that ttyname(3) finds our
-# terminal. The host name is nobody's, or package scripts would write the server's into the image.
+# terminal. The host name and the kernel's command line are nobody's, or package scripts would write the server's into
+# the image.
 # The shell stays as the first process: a program in its place would be deaf to Ctrl-C (pid_namespaces(7)).
 _SURROUND = r"""set -e
 proc=$1 sys=$2 dev=$3 run=$4 tmp=$5 resolv=$6 policy=$7; shift 7
 mount -t proc -o nosuid,nodev,noexec proc "$proc"
+mount --bind /dev/null "$proc/cmdline"
 if [ "$sys" ]; then
   mount -t sysfs -o ro,nosuid,nodev,noexec sysfs "$sys"
 fi

@@ -11,6 +11,7 @@ from attrs import frozen
 
 from imaged.model.boot import LOADERS, RAMDISK_DIR, Arch
 from imaged.model.codec import from_json, to_json
+from imaged.model.dialect import dialect
 from imaged.model.errors import BadInput, ImagedError
 from imaged.model.names import ImageRef
 from imaged.ramdisk import agent, cpio, loaders, signed, toolset
@@ -41,7 +42,10 @@ class Order:
 
 @frozen
 class Ramdisk:
-    """What was built, as ``ramdisk.json`` says it. Sizes in bytes, ``created`` ISO 8601 UTC."""
+    """What was built, as ``ramdisk.json`` says it. Sizes in bytes, ``created`` ISO 8601 UTC.
+
+    ``agent`` is a hash of the agent's sources, ``dialect`` what it speaks; empty in one of an earlier release.
+    """
 
     arch: str
     kernel: str
@@ -52,6 +56,8 @@ class Ramdisk:
     unpacked: int
     compression: str
     inputs: str
+    agent: str = ""
+    dialect: str = ""
 
 
 @frozen
@@ -78,15 +84,19 @@ def build(order: Order, cache: Cache, image_tree: Callable[[ImageRef], Path], cr
         files = agent.agent_files(order.agent)
         module = toolset.module_files()
         base_key = toolset.base_key(tools_recipe, kernel, module)
-        inputs = digest(base_key, agent.files_key(files), order.arch)
+        agent_key = agent.files_key(files)
+        inputs = digest(base_key, agent_key, order.arch)
         found = _loaders(order, cache, say)
         loaders.install({LOADERS[each]: path for each, path in found.items()}, order.boot)
         if order.arch in signed.SIGNED:
             tree = cache.tree(signed.recipe(order.arch, order.mirror), say, renew=order.renew)
             loaders.install(signed.SIGNED[order.arch].loaders(tree), order.boot)
+        if order.arch == "x86_64":
+            tree = cache.tree(loaders.memtest_recipe(order.mirror), say, renew=order.renew)
+            loaders.install(loaders.memtest_in(tree), order.boot)
         path = order.boot / RAMDISK_DIR / order.arch
         current = read_ramdisk(path)
-        if current and current.inputs == inputs and not order.renew:
+        if current and (current.inputs, current.agent) == (inputs, agent_key) and not order.renew:
             return Result(current, path, False, _started(order.boot))
 
         def make_base(target: Path) -> None:
@@ -102,7 +112,7 @@ def build(order: Order, cache: Cache, image_tree: Callable[[ImageRef], Path], cr
             size = write_initrd(base / "base.img", layer, fresh / "initrd.img")
             ramdisk = Ramdisk(
                 order.arch, kernel.version, str(order.kernel), created, (fresh / "vmlinuz").stat().st_size, size,
-                int((base / "unpacked").read_text()), kernel.compression(), inputs,
+                int((base / "unpacked").read_text()), kernel.compression(), inputs, agent_key, dialect(),
             )  # fmt: skip
             (fresh / _FACTS).write_text(to_json(ramdisk, indent=2) + "\n")
         cache.prune()

@@ -1,10 +1,11 @@
-"""Boot loaders: the programs that firmware loads first, copied from iPXE's package to where the daemon serves them."""
+"""Programs of other people that machines load first: iPXE, memtest86+. Copied to where the daemon serves them."""
 
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from imaged.model.boot import Arch
+from imaged.model.next_boot import MEMTEST
 from imaged.ramdisk.trees import TreeRecipe
 
 _HOST_DIRS = (Path("/usr/lib/ipxe"), Path("/usr/share/ipxe"))
@@ -44,6 +45,16 @@ def in_tree(tree: Path) -> dict[Arch, Path]:
 def complete(found: dict[Arch, Path]) -> bool:
     """Whether no package needs to be fetched."""
     return all(arch in found for arch in REQUIRED)
+
+
+def memtest_recipe(mirror: str = "") -> TreeRecipe:
+    """memtest86+ 6, which has a program for each firmware; Debian's is for PCs."""
+    return TreeRecipe("memtest", ("memtest86+",), mirror=mirror, arch="x86_64")
+
+
+def memtest_in(tree: Path) -> dict[str, Path]:
+    """What is served of it: path below the boot directory to file."""
+    return {path: tree / "boot" / Path(path).name for path in MEMTEST.values()}
 
 
 def install(found: Mapping[str, Path], boot: Path) -> tuple[Path, ...]:

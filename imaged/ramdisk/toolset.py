@@ -16,7 +16,7 @@ PACKAGES = (
     "mdadm", "lvm2", "cryptsetup-bin",
     # systemd for systemd-cryptenroll alone; it opens the libraries of the TPM by name, so nothing depends on them
     "systemd", "libtss2-esys-3.0.2-0", "libtss2-mu0", "libtss2-rc0", "libtss2-tcti-device0",
-    "efibootmgr", "kexec-tools", "dropbear-bin",
+    "efibootmgr", "kexec-tools", "dropbear-bin", "openssh-sftp-server",
 )  # fmt: skip
 _MODULE_FILES = ("module-setup.sh", "imaged-init.sh", "udhcpc.sh")
 _AT_MODULE = "usr/lib/dracut/modules.d/90imaged"

@@ -33,6 +33,7 @@ def rehearsal_settings(site: Settings, state: Path, *, authorized_keys: tuple[st
         http=evolve(site.http, port=standard.http.port),
         rsync=evolve(site.rsync, port=standard.rsync.port),
         authorized_keys=(*site.authorized_keys, *authorized_keys),
+        database="",  # the site's nodes are none of a rehearsal's business
     )
 
 

@@ -19,6 +19,7 @@ from imaged.model.size import format_size
 from imaged.qemu.options import Accel
 from imaged.rehearsal.machine import Attachments, Identity, MachineSpec, argv
 from imaged.rehearsal.namespace import PrivateNetwork
+from imaged.rehearsal.stopping import Sign, first, sign
 
 
 @frozen
@@ -51,15 +52,39 @@ class Console:
         self.kernels: tuple[float, ...] = ()
         self._read = 0
         self._rest = b""
+        self._sign: Sign | None = None
+        self._grown = 0.0
 
     def follow(self, now: float) -> None:
         """Look at what is new; each first line of a kernel is noted with the time ``now``."""
+        new = b""
         with suppress(FileNotFoundError), self.path.open("rb") as log:
             log.seek(self._read)
             new = log.read()
-            self._read += len(new)
-            *lines, self._rest = (self._rest + new).split(b"\n")
-            self.kernels += (now,) * sum(1 for line in lines if _KERNEL.search(line))
+        if not new:
+            return
+        self._read, self._grown = self._read + len(new), now
+        *lines, self._rest = (self._rest + new).split(b"\n")
+        for line in lines:
+            if _KERNEL.search(line):
+                self.kernels += (now,)
+                self._sign = None  # whatever it was, the machine has started anew
+            self._judge(line)
+        self._judge(self._rest)  # a prompt has no end of its line
+
+    def begin(self, now: float) -> None:
+        """The machine is switched on: what it said before is another story."""
+        self.follow(now)
+        self._sign, self._rest = None, b""
+
+    def stopped(self, now: float) -> str:
+        """Why nothing more will come from the machine; empty as long as something may."""
+        self.follow(now)
+        return self._sign.reason if self._sign and now - self._grown >= self._sign.patience else ""
+
+    def _judge(self, line: bytes) -> None:
+        for text in readable(line.decode(errors="replace")):
+            self._sign = first(self._sign, sign(text))
 
     def tail(self, lines: int = 20) -> tuple[str, ...]:
         """The last lines that are not blank, readable."""
@@ -122,6 +147,7 @@ class Guest:
         """Press the switch; network boot comes first. Raises CommandFailed when QEMU is not there."""
         self._qmp.unlink(missing_ok=True)
         self.powered = time.time()
+        self.console.begin(self.powered)
         self._child = process.start(self._network.inside(argv(self.spec, self.who, self._attached)), output=self.output)
 
     def power_off(self) -> None:

@@ -10,11 +10,9 @@ from attrs import evolve, frozen
 
 from imaged.model.node import NodeState
 from imaged.model.report import Report, Status
+from imaged.planning import course
 
-INSTALL = (
-    "claim", "inventory", "plan", "pre-install", "wipe", "partition", "mkfs", "mount", "transfer", "fixups",
-    "post-install", "bootloader", "verify", "unmount", "reboot",
-)  # fmt: skip
+INSTALL = tuple(phase for phase in course.INSTALL if phase != course.BOOT)
 PHASES = ("firmware", "ramdisk", *INSTALL, "local boot", "system start")
 
 

@@ -140,7 +140,7 @@ class Rehearsal:
         """Start the daemon and wait until it serves. Raises CommandFailed with the end of its log."""
         self.daemon.start()
         self._serving = True
-        self._until(lambda: self.daemon.serves, _DAEMON_STARTS, "the daemon to open its ports")
+        self.until(lambda: self.daemon.serves, _DAEMON_STARTS, "the daemon to open its ports")
 
     def kill_daemon(self) -> None:
         """SIGKILL; ``start_daemon`` starts it again on the same state."""
@@ -164,9 +164,14 @@ class Rehearsal:
                 console=CONSOLES[spec.arch],
             )
         )
+        return self.stranger(name, spec)
+
+    def stranger(self, name: str, spec: MachineSpec) -> Guest:
+        """A new machine, switched off, that nobody has defined; ``name`` is for its logs. Raises BadInput."""
+        who = identity(node_name(name), len(spec.nics))
         guest = Guest(
             spec, who, network=self.network, accel=self.accel,
-            directory=self.state.root / f"machine{len(self.guests)}", logs=self.logs,
+            directory=self.state.root / f"machine-{name}", logs=self.logs,
             medium=self._make_medium(who.name, spec.arch) if spec.way in MEDIA else None,
         )  # fmt: skip
         self.guests[name] = guest
@@ -202,6 +207,18 @@ class Rehearsal:
             kernels=guest.console.kernels,
         )
 
+    def until(
+        self, done: Callable[[], object], timeout: float, what: str, *, tail: Callable[[], tuple[str, ...]] = tuple
+    ) -> None:
+        """The one place that waits, at most ``timeout`` seconds. A daemon that died without being killed ends it."""
+        deadline = time.monotonic() + timeout
+        while not done():
+            if self._serving and not self.daemon.alive:
+                raise _with_tail(CommandFailed("imaged serve died", where=str(self.daemon.log)), self.daemon.tail())
+            if time.monotonic() > deadline:
+                raise _with_tail(Unreachable(f"waited {timeout:.0f} s for {what}"), tail() or self.daemon.tail())
+            time.sleep(_POLL)
+
     def wait(
         self, name: str, phase: str, *, status: Status = Status.STARTED, percent: float = 0, timeout: float = 1800
     ) -> Facts:
@@ -231,7 +248,7 @@ class Rehearsal:
             self._refuse_dead(name)
             return any(text in line for line in self.guests[name].console.tail(200))
 
-        self._until(look, timeout, f"{name} to say {text!r}", tail=lambda: self._tail(name))
+        self.until(look, timeout, f"{name} to say {text!r}", tail=lambda: self._tail(name))
 
     def watch(
         self, wanted: Callable[[tuple[Facts, ...]], bool], tick: Callable[[tuple[Facts, ...]], None], *, timeout: float
@@ -253,7 +270,7 @@ class Rehearsal:
                 self._refuse_dead(facts.node)
             return False
 
-        self._until(look, timeout, "the machines", tail=lambda: self._tails(latest))
+        self.until(look, timeout, "the machines", tail=lambda: self._tails(latest))
         return latest
 
     def login(self, name: str, line: str) -> tuple[str, ...]:
@@ -291,7 +308,7 @@ class Rehearsal:
             except CommandFailed:
                 return False
 
-        self._until(again, timeout, f"{name} to start again", tail=lambda: self._tail(name))
+        self.until(again, timeout, f"{name} to start again", tail=lambda: self._tail(name))
         self.ssh(name, "systemctl", "is-system-running", "--wait", timeout=timeout, check=False)
 
     def ssh_host_name(self, name: str, *, timeout: float = _SSH_STARTS) -> str:
@@ -300,6 +317,7 @@ class Rehearsal:
         faults: list[str] = []
 
         def asks() -> bool:
+            self._refuse_dead(name)
             try:
                 answers.append(self.ssh(name, "hostname").output.strip())
             except CommandFailed as error:
@@ -307,7 +325,7 @@ class Rehearsal:
                 return False
             return True
 
-        self._until(asks, timeout, f"ssh of {name}", tail=lambda: tuple(faults[-1:]))
+        self.until(asks, timeout, f"ssh of {name}", tail=lambda: tuple(faults[-1:]))
         return answers[-1]
 
     def _wait(self, name: str, wanted: Callable[[Facts], bool], timeout: float, what: str, *, failing: bool) -> Facts:
@@ -322,20 +340,8 @@ class Rehearsal:
             self._refuse_dead(name)
             return False
 
-        self._until(look, timeout, what, tail=lambda: self._tail(name))
+        self.until(look, timeout, what, tail=lambda: self._tail(name))
         return latest[0]
-
-    def _until(
-        self, done: Callable[[], bool], timeout: float, what: str, *, tail: Callable[[], tuple[str, ...]] = tuple
-    ) -> None:
-        """The one place that waits. A daemon that died without being killed ends the wait."""
-        deadline = time.monotonic() + timeout
-        while not done():
-            if self._serving and not self.daemon.alive:
-                raise _with_tail(CommandFailed("imaged serve died", where=str(self.daemon.log)), self.daemon.tail())
-            if time.monotonic() > deadline:
-                raise _with_tail(Unreachable(f"waited {timeout:.0f} s for {what}"), tail() or self.daemon.tail())
-            time.sleep(_POLL)
 
     def _refuse_failure(self, facts: Facts) -> None:
         if phases.outcome(facts) is Outcome.FAILED:
@@ -348,6 +354,8 @@ class Rehearsal:
         if guest.powered and not guest.alive:
             said = guest.output.read_text(errors="replace").splitlines()[-10:]
             raise _with_tail(CommandFailed("QEMU ended", where=name), (*said, *self._tail(name)))
+        if guest.powered and (reason := guest.console.stopped(time.time())):
+            raise _with_tail(CommandFailed(reason, where=name), self._tail(name))
 
     def _tail(self, name: str) -> tuple[str, ...]:
         return (f"{self.guests[name].console.path}:", *self.guests[name].console.tail())

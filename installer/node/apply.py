@@ -10,12 +10,13 @@ import stat
 from typing import Callable, Dict, Iterable, List, Sequence, Set, Tuple
 
 from installer.node.actions import ADD, ATTRIBUTES, CHANGE, DELETE, Action, ordered, tree_order
-from installer.node.dress import dress
+from installer.node.dress import dress, dress_coarsely
 from installer.node.errors import Failed, Refused
 from installer.node.manifest import Entry
 from installer.node.place import Place, exchange, remove_tree
 from installer.node.stage import Stage
 
+Dress = Callable[[int, bytes, Entry], None]
 _TYPES = {"char": stat.S_IFCHR, "block": stat.S_IFBLK, "fifo": stat.S_IFIFO, "socket": stat.S_IFSOCK}
 
 
@@ -41,14 +42,19 @@ def obstacles(place: Place, actions: Iterable[Action], protected: Callable[[byte
                 )  # fmt: skip
 
 
-def apply(place: Place, stage: Stage, actions: Iterable[Action], leading: Dict[Tuple[str, int], bytes]) -> Applied:
+def apply(
+    place: Place, stage: Stage, actions: Iterable[Action], leading: Dict[Tuple[str, int], bytes],
+    coarse: Callable[[bytes], bool],
+) -> Applied:  # fmt: skip
     """Carry ``actions`` out in their safe order. Raises Failed that names the path.
 
-    ``leading`` are the names under which hard-link groups already have their inode.
+    ``leading`` are the names under which hard-link groups already have their inode. ``coarse``: whether a path is on a
+    filesystem that knows no owners and modes.
     """
     applied = Applied()
     leaders = dict(leading)
     for action in ordered(actions):
+        wear: Dress = dress_coarsely if coarse(action.path) else dress
         try:
             if action.verb == DELETE:
                 _delete(place, action.path, applied)
@@ -57,9 +63,9 @@ def apply(place: Place, stage: Stage, actions: Iterable[Action], leading: Dict[T
             elif action.verb == ATTRIBUTES:
                 _dress(place, action.path, action.entry)
             elif action.entry.kind == "dir":
-                _directory(place, stage, action)
+                _directory(place, stage, action, wear)
             else:
-                _put(place, stage, action, action.entry, leaders)
+                _put(place, stage, action, action.entry, leaders, wear)
         except OSError as error:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             what = "the disk is full" if full else error.strerror or str(error)
@@ -105,30 +111,32 @@ def _dress(place: Place, path: bytes, entry: Entry) -> None:
     dress(fd, name, entry)
 
 
-def _directory(place: Place, stage: Stage, action: Action) -> None:
+def _directory(place: Place, stage: Stage, action: Action, wear: Dress) -> None:
     entry = action.entry
     assert entry is not None
     if action.verb == ADD:
         fd, name = place.parent(action.path)
         os.mkdir(name, 0o700, dir_fd=fd)
-        dress(fd, name, entry)
+        wear(fd, name, entry)
         return
     new_fd, new = stage.fresh(action.path)
     os.mkdir(new, 0o700, dir_fd=new_fd)
-    dress(new_fd, new, entry)
+    wear(new_fd, new, entry)
     fd, name = place.parent(action.path)
     exchange(new_fd, new, fd, name)
     place.forget()
     remove_tree(new_fd, new)
 
 
-def _put(place: Place, stage: Stage, action: Action, entry: Entry, leaders: Dict[Tuple[str, int], bytes]) -> None:
+def _put(
+    place: Place, stage: Stage, action: Action, entry: Entry, leaders: Dict[Tuple[str, int], bytes], wear: Dress
+) -> None:
     """Make the new inode in staging, dress it, and let it take its name."""
     group = (action.source, entry.group)
     if entry.links > 1 and not action.content and group in leaders:
         new_fd, new = _linked(place, stage, action, entry, leaders)
     else:
-        new_fd, new = _made(place, stage, action, entry)
+        new_fd, new = _made(place, stage, action, entry, wear)
     if entry.links > 1:
         leaders.setdefault(group, action.path)
     fd, name = place.parent(action.path)
@@ -146,7 +154,7 @@ def _put(place: Place, stage: Stage, action: Action, entry: Entry, leaders: Dict
             pass
 
 
-def _made(place: Place, stage: Stage, action: Action, entry: Entry) -> Tuple[int, bytes]:
+def _made(place: Place, stage: Stage, action: Action, entry: Entry, wear: Dress) -> Tuple[int, bytes]:
     new_fd, new = stage.fresh(action.path)
     if entry.kind == "file":
         staged_fd, staged = place.parent(stage.content(action.path))
@@ -156,7 +164,7 @@ def _made(place: Place, stage: Stage, action: Action, entry: Entry) -> Tuple[int
     else:
         major, minor = entry.device or (0, 0)
         os.mknod(new, _TYPES[entry.kind] | 0o600, os.makedev(major, minor), dir_fd=new_fd)
-    dress(new_fd, new, entry)
+    wear(new_fd, new, entry)
     return new_fd, new
 
 

@@ -43,6 +43,11 @@ def dress(fd: int, name: bytes, entry: Entry, time: bool = True) -> None:
         os.close(inode)
 
 
+def dress_coarsely(fd: int, name: bytes, entry: Entry) -> None:
+    """Where the filesystem knows no owners, modes and attributes (it refuses most): the time. Raises OSError."""
+    os.utime(name, ns=(entry.time, entry.time), dir_fd=fd, follow_symlinks=False)
+
+
 def _xattrs(at: bytes, entry: Entry, follow: bool) -> None:
     wanted = {_name(name): value for name, value in entry.xattrs}
     try:

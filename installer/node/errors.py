@@ -41,6 +41,10 @@ class Refused(Failed):
     code = REFUSED
 
 
+class Skipped(Failed):
+    """A part that could not be done and that the rest does not need; people are told."""
+
+
 class NoServer(Failed):
     """The server did not answer, or not with what it should."""
 

@@ -1,11 +1,11 @@
 """Gets contents that the node lacks into staging, and proves each by its sha256 before anything else may use it."""
 
-import hashlib
 import os
 import re
 import stat
 from typing import Callable, Dict, Iterable, List, NamedTuple, Sequence, Tuple
 
+from installer.node import hashed
 from installer.node.errors import Failed, NoServer
 from installer.node.manifest import Entry
 from installer.node.place import Place
@@ -17,7 +17,6 @@ PAUSES = (1, 2, 4, 8, 15, 30, 60, 60, 60)
 # rsync(1), EXIT VALUES: 5 a daemon that died while greeting, 10 socket, 12 protocol, 30 and 35 timeouts; 255 ssh.
 _NETWORK = frozenset((5, 10, 12, 30, 35, 255))
 _PARTLY = frozenset((23, 24))  # something is missing or unreadable there; what it is, the hashes tell
-_BLOCK = 1 << 20
 _DELTA = 1 << 20  # bytes
 
 
@@ -166,14 +165,9 @@ class Fetch:
 
 def digest(directory: int, name: bytes) -> str:
     """sha256 of a regular file in an open directory, in hex."""
-    hashed = hashlib.sha256()
     fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
     try:
-        while True:
-            block = os.read(fd, _BLOCK)
-            if not block:
-                return hashed.hexdigest()
-            hashed.update(block)
+        return hashed.sha256(fd)
     finally:
         os.close(fd)
 

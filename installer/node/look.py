@@ -1,14 +1,13 @@
 """How a path of the tree is looked at more closely than lstat does. Nothing here follows the last symbolic link."""
 
 import errno
-import hashlib
 import os
 from typing import Tuple
 
+from installer.node import hashed
 from installer.node.compare import Look
 from installer.node.dress import ACLS_OF_XFS
 
-_BLOCK = 1 << 20
 _UNSUPPORTED = frozenset((errno.ENOTSUP, errno.EOPNOTSUPP))
 
 
@@ -30,13 +29,10 @@ def at(fd: int) -> Look:
         return tuple((os.fsencode(name), os.getxattr(top + path, name, follow_symlinks=False)) for name in kept)
 
     def sha256(path: bytes) -> str:
-        hashed = hashlib.sha256()
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=fd)
-        with open(descriptor, "rb", buffering=0) as file:
-            while True:
-                block = file.read(_BLOCK)
-                if not block:
-                    return hashed.hexdigest()
-                hashed.update(block)
+        try:
+            return hashed.sha256(descriptor)
+        finally:
+            os.close(descriptor)
 
     return Look(link, xattrs, sha256)

@@ -8,7 +8,7 @@ import platform
 import sys
 from typing import IO, Callable, ContextManager, Iterator, List, Optional, TextIO
 
-from installer.node import client, reinstall, verify
+from installer.node import client, reinstall, syncfiles, verify
 from installer.node.errors import DONE, FAILED, BadUsage, Failed
 from installer.node.update import Options
 
@@ -93,6 +93,10 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--static", action="store_true", help="with the address that this node has now, without DHCP")
     verb.add_argument("--yes", action="store_true", help="without it, nothing is done")
     _common(verb)
+    verb = verbs.add_parser("syncfiles", help="what the server's `imaged syncfiles` calls; reads JSON")
+    verb.set_defaults(run=_syncfiles)
+    verb.add_argument("-n", "--dry-run", action="store_true", help="say what would be done; touch nothing")
+    _common(verb)
     return parser
 
 
@@ -141,6 +145,10 @@ def _promote(wanted: argparse.Namespace) -> int:
 
 def _reinstall(wanted: argparse.Namespace) -> int:
     return reinstall.reinstall(_root(wanted), wanted.by, wanted.static, wanted.yes, lambda line: None)
+
+
+def _syncfiles(wanted: argparse.Namespace) -> int:
+    return syncfiles.syncfiles(_root(wanted), wanted.dry_run)
 
 
 def _root(wanted: argparse.Namespace) -> str:

@@ -8,9 +8,11 @@ import glob
 import os
 import shutil
 import stat
+import tempfile
 from typing import Any, Callable, Dict, Iterable, List, Sequence, Tuple
 
-from installer.node.errors import Failed
+from installer.node import esp
+from installer.node.errors import Failed, Skipped
 from installer.node.patterns import matcher
 from installer.node.place import inside, lasting
 from installer.node.process import Say, run
@@ -31,11 +33,13 @@ def due(triggered: Iterable[Dict[str, Any]], changed: Sequence[bytes]) -> Tuple[
 
 def written(triggered: Iterable[Dict[str, Any]]) -> Tuple[str, ...]:
     """Paths and patterns that the steps themselves write, remove or link. Pure."""
-    return tuple(str(each["step"]["path"]) for each in triggered if each["step"]["step"] in _WRITERS)
+    steps = [each["step"] for each in triggered]
+    moved = [str(step["source"]) for step in steps if step["step"] == "MoveFile"]
+    return tuple([str(step["path"]) for step in steps if step["step"] in _WRITERS] + moved)
 
 
 def carry_out(step: Step, root: str, say: Say) -> bool:
-    """Whether a path was written, linked or removed. Raises Failed with the step's own reason."""
+    """Whether a path was written, linked or removed. Raises Failed with the step's own reason, and Skipped."""
     do = _STEPS.get(str(step.get("step")))
     if do is None:
         raise Failed(
@@ -64,8 +68,9 @@ def _write_file(step: Step, root: str, say: Say) -> bool:
     return True
 
 
-def write_atomically(path: str, content: bytes, mode: int) -> None:
-    """At every moment the old or the whole new file is there, also after a power cut. Owner root, as the writer is."""
+def write_atomically(path: str, content: bytes, mode: int, dress: Callable[[int], None] = lambda fd: None) -> None:
+    """At every moment the old or the whole new file is there, also after a power cut. Owner root, as the writer is,
+    unless ``dress`` gives the open file another."""
     _make_directories(os.path.dirname(path))
     temporary = os.path.join(os.path.dirname(path), ".imaged-{}".format(os.getpid()))
     try:
@@ -75,6 +80,7 @@ def write_atomically(path: str, content: bytes, mode: int) -> None:
                 os.fchmod(file.fileno(), mode)
             except PermissionError:
                 pass  # vfat refuses modes that it cannot show
+            dress(file.fileno())
             file.flush()
             os.fsync(file.fileno())
         os.rename(temporary, path)
@@ -145,6 +151,52 @@ def _run_in_target(step: Step, root: str, say: Say) -> bool:
     return False
 
 
+def _copy_file(step: Step, root: str, say: Say) -> bool:
+    changed = esp.copy(inside(root, step["source"]), inside(root, step["path"]))
+    if changed:
+        say("copied {} to {}".format(step["source"], step["path"]))
+    return changed
+
+
+def _move_file(step: Step, root: str, say: Say) -> bool:
+    source = inside(root, step["source"], follow=False)
+    if not os.path.lexists(source):
+        return False
+    say("renames {} to {}".format(step["source"], step["path"]))
+    with open(source, "rb") as file:  # a name must not come before what is behind it
+        os.fsync(file.fileno())
+    os.rename(source, inside(root, step["path"], follow=False))
+    return True
+
+
+def _install_grub(step: Step, root: str, say: Say) -> bool:
+    with esp.stage(inside(root, step["esp"])):
+        argv = tuple(step["argv"]) + ("--efi-directory={}/{}".format(step["esp"], esp.STAGE),)
+        return _run_in_target({"argv": argv}, root, say)
+
+
+def _mirror_esp(step: Step, root: str, say: Say) -> bool:
+    """A disk that is gone must not keep the others from being up to date: that is what there are several for."""
+    lost: List[str] = []
+    for device in step["devices"]:
+        place = tempfile.mkdtemp(prefix="imaged-", dir="/run")
+        try:
+            run(("mount", "-t", "vfat", "-o", "umask=0077", device, place), say)
+        except Failed as error:
+            lost.append("{}: {}".format(device, error.hint or error.what))
+        else:
+            try:
+                if esp.mirror(inside(root, step["source"]), place):
+                    say("copied {} to {}".format(step["source"], device))
+            finally:
+                run(("umount", place), say)
+        finally:
+            os.rmdir(place)
+    if lost:
+        raise Skipped("has no copy on " + ", ".join(lost), where=step["source"])
+    return False
+
+
 def _check_file(step: Step, root: str, say: Say) -> bool:
     path = inside(root, step["path"])
     status = os.stat(path)
@@ -164,11 +216,15 @@ def _check_file(step: Step, root: str, say: Say) -> bool:
     return False
 
 
-_WRITERS = frozenset(("WriteFile", "RemovePath", "MakeLink"))
+_WRITERS = frozenset(("WriteFile", "CopyFile", "MoveFile", "RemovePath", "MakeLink"))
 _STEPS: Dict[str, Callable[[Step, str, Say], bool]] = {
     "WriteFile": _write_file,
+    "CopyFile": _copy_file,
+    "MoveFile": _move_file,
     "RemovePath": _remove_path,
     "MakeLink": _make_link,
     "RunInTarget": _run_in_target,
+    "InstallGrub": _install_grub,
+    "MirrorEsp": _mirror_esp,
     "CheckFile": _check_file,
 }

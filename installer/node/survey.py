@@ -19,7 +19,9 @@ _OURS = ("/var/lib/imaged/", "/.imaged", "**/.imaged")
 
 class Rules(NamedTuple):
     """Whose business a path is. ``protected`` gives the reason why it is nobody's, or nothing; ``closed`` the same for
-    paths of overrides, which somebody laid there on purpose: only our own files and other mounts are closed to them."""
+    paths of overrides, which somebody laid there on purpose: only our own files and other mounts are closed to them.
+    ``alone``: whether a path is brought by itself and never by an rsync of the tree: what lies on a coarse filesystem,
+    and boot programs."""
 
     protected: Callable[[bytes], str]
     closed: Callable[[bytes], str]
@@ -28,6 +30,7 @@ class Rules(NamedTuple):
     overrides: Dict[bytes, Entry]
     merged: FrozenSet[bytes]
     mounts: Mounts
+    alone: Callable[[bytes], bool]
 
 
 def rules_of(plan: Dict[str, Any], root: str) -> Rules:
@@ -37,8 +40,10 @@ def rules_of(plan: Dict[str, Any], root: str) -> Rules:
     which = chooser(pattern for pattern, _ in said)
     where = mounts.read(_content("/proc/self/mountinfo"), _content(os.path.join(root, "etc/fstab")), os.fsencode(root))
 
+    free = _with_parents(each.lstrip("/").encode("utf-8", "surrogateescape") for each in plan.get("loaders", ()))
+
     def protected(path: bytes) -> str:
-        number = which(path)
+        number = which(path) if path not in free else None
         return said[number][1] if number is not None else where.reason(path)
 
     ours = matcher(_OURS)
@@ -56,6 +61,7 @@ def rules_of(plan: Dict[str, Any], root: str) -> Rules:
         overrides,
         frozenset(each.lstrip("/").encode("utf-8", "surrogateescape") for each in plan.get("merge", ())),
         where,
+        lambda path: path in free or where.is_coarse(path),
     )
 
 
@@ -64,12 +70,17 @@ def _way(patterns: Iterable[str], overrides: Iterable[bytes]) -> Callable[[bytes
     given = [each[:-2] if each.endswith("/**") else each for each in patterns]
     wild = matcher(each.rstrip("/") for each in given if set(each) & set("*?["))
     exact = {each.strip("/").encode("utf-8", "surrogateescape") for each in given if not set(each) & set("*?[")}
-    steps: Set[bytes] = set(overrides) | exact
-    for path in tuple(steps):
+    steps = _with_parents(set(overrides) | exact)
+    return lambda path: path in steps or wild(path)
+
+
+def _with_parents(paths: Iterable[bytes]) -> Set[bytes]:
+    found = set(paths)
+    for path in tuple(found):
         while b"/" in path:
             path = path.rpartition(b"/")[0]
-            steps.add(path)
-    return lambda path: path in steps or wild(path)
+            found.add(path)
+    return found
 
 
 def survey(

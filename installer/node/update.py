@@ -9,7 +9,7 @@ from installer.node import decide as deciding
 from installer.node import full, kernels, steps, survey, trial, users
 from installer.node.actions import DELETE, PROTECTED, Action
 from installer.node.answer import Outcome, shown
-from installer.node.errors import Failed, NoServer, Refused
+from installer.node.errors import Failed, NoServer, Refused, Skipped
 from installer.node.fetch import Fetch, Source, Wanted, names, verdict
 from installer.node.journal import Journal, triggers
 from installer.node.known import Known
@@ -80,14 +80,14 @@ def _carry_out(
         with _Phase(site, "fetch"):
             if options.full:
                 rsync_everything(site, plan, source, options, rules)
-                actions = []
-            else:
-                room(stage, wanted, making(place, plan, changed))
-                _fetch(site, place, stage, source).all(wanted)
+                actions = [each for each in actions if rules.alone(each.path)]
+                wanted = [each for each in wanted if rules.alone(each.path)]
+            room(stage, taken(wanted, plan.get("sparse", {})), making(place, plan, changed))
+            _fetch(site, place, stage, source).all(wanted)
         with _Phase(site, "apply"):
             owed = journal.owed()
             journal.begin(str(plan["serial"]), changed)
-            applied = applying.apply(place, stage, actions, linked.leaders)
+            applied = applying.apply(place, stage, actions, linked.leaders, rules.mounts.is_coarse)
             said += ["{} stays: something of this node is in it".format(shown(path)) for path in applied.kept]
             files = _entries(manifest, users.names(plan.get("merge", ())))
             said += merge_users(place, stage, site.state, files, _fetch(site, place, stage, source))
@@ -107,7 +107,10 @@ def _carry_out(
     if options.bootloader:
         with _Phase(site, "bootloader"):
             for step in steps.due(plan.get("bootloader", ()), why):
-                steps.carry_out(step, site.root, site.say)
+                try:
+                    steps.carry_out(step, site.root, site.say)
+                except Skipped as reason:
+                    said.append(str(reason))
             reboot, words = trial.try_once(site, plan, why)
             said += words
     applying.settle(place, _directories(manifest, _moved(plan, actions, why)))
@@ -127,9 +130,10 @@ def rsync_everything(site: Site, plan: Plan, source: Source, options: Options, r
     left = [each["pattern"] for each in plan.get("protect", ())] + list(OURS) + list(_written(plan))
     left += list(plan.get("merge", ()))
     files = [path for path, entry in rules.overrides.items() if entry.kind != "dir"]
+    apart = tuple(rules.mounts.foreign) + rules.mounts.coarse
     kept = kernels.held(site.kernel, trial.read_pending(site.state))
     command = full.argv(source.modules["image"], site.root, options.delete, options.checksum, below)
-    _rsync(site, source, command, full.rules(left, files, rules.mounts.foreign, kept, below))
+    _rsync(site, source, command, full.rules(left, files, apart, kept, below))
     laid = [path for path in files if not rules.closed(path) and not rules.fixups(path)]
     laid = [path for path in laid if not options.directory or path.startswith(options.directory + b"/")]
     if laid:
@@ -214,10 +218,20 @@ def making(place: Place, plan: Plan, changed: Sequence[bytes]) -> Dict[bytes, in
     return dict.fromkeys([path for path in paths if path not in known] + beside, largest)
 
 
-def room(stage: Stage, wanted: Sequence[Wanted], made: Dict[bytes, int]) -> None:
+def taken(wanted: Iterable[Wanted], sparse: Dict[str, int]) -> Dict[bytes, int]:
+    """The bytes that each content takes here: rsync makes holes where there are holes."""
+    known = {os.fsencode(path.lstrip("/")): size for path, size in sparse.items()}
+    return {
+        each.path: min(each.entry.size, known.get(each.path, each.entry.size)) if each.source == "image"
+        else each.entry.size
+        for each in wanted
+    }  # fmt: skip
+
+
+def room(stage: Stage, coming: Dict[bytes, int], made: Dict[bytes, int]) -> None:
     """Raises Failed where what is to come, or to be made here, does not fit. What is in staging counts as come."""
     sizes = dict(made)
-    sizes.update((each.path, each.entry.size) for each in wanted)
+    sizes.update(coming)
     for top, paths in stage.rows(sizes).items():
         need, free = int(sum(sizes[path] for path in paths) * _SPARE), stage.room(top)
         if need > free:

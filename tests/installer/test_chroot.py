@@ -99,6 +99,17 @@ def test_surroundings(root: Path) -> None:
 
 
 @needs_root
+@pytest.mark.parametrize("own", ["", "root=UUID=11111111-1111-5111-8111-111111111111 ro\n"])
+def test_the_ramdisks_command_line_is_out_of_sight(root: Path, own: str) -> None:
+    """Programs that find no other take it for the node's own."""
+    if own:
+        (root / "etc/kernel").mkdir()
+        (root / "etc/kernel/cmdline").write_text(own)
+    assert run(root, "cat /proc/cmdline > /etc/seen") == "left: []\n"
+    assert (root / "etc/seen").read_text() == own != Path("/proc/cmdline").read_text()
+
+
+@needs_root
 def test_failure_cleans_up_too(root: Path) -> None:
     said = run(root, "echo broken postinst >&2; exit 4")
     assert "ended with 4\n  broken postinst" in said

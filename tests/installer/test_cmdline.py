@@ -25,6 +25,7 @@ WHOLE = "imaged.server=http://10.0.0.1:8080 imaged.token=abc"
         ("imaged.token=old imaged.server=http://h imaged.token=new", Orders("http://h", "new", None)),
         ("imaged.medium=m imaged.server=http://h", Orders("http://h", "", None, "m")),
         (f"{WHOLE} imaged.rescue=1", Orders("http://10.0.0.1:8080", "abc", rescue=True)),
+        (f"{WHOLE} imaged.inventory=1", Orders("http://10.0.0.1:8080", "abc", inventory=True)),
         (f"{WHOLE} imaged.rescue=0", Orders("http://10.0.0.1:8080", "abc")),
         (
             f"{WHOLE} imaged.break=wipe,mkfs:after imaged.then=beep",

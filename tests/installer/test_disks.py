@@ -6,14 +6,17 @@ from pathlib import Path
 
 import pytest
 from attrs import evolve
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
 
-from imaged.model.errors import Conflict, ImagedError
+from imaged.model.errors import CannotPlan, Conflict, ImagedError
 from imaged.model.found import FoundPartition
 from imaged.model.hardware import Disk
-from imaged.model.layout import Label, Role
+from imaged.model.layout import DiskSpec, Label, Partition, Role
 from imaged.model.plan import MakeTable, PlannedPartition
-from imaged.model.size import GIB, MIB
-from imaged.model.stack import Filesystem
+from imaged.model.size import GIB, MIB, Bytes
+from imaged.model.stack import Filesystem, SizeSpec
+from imaged.planning.place import place
 from installer.disks import extended, refuse_overlap, sectors, set_types, write_table
 
 P = PlannedPartition
@@ -205,6 +208,7 @@ def test_logical_partitions_need_room_for_their_records() -> None:
     tight = (P(1, "a", Role.BOOT, MIB, 10 * MIB), P(5, "b", Role.ROOT, 11 * MIB, MIB))
     with pytest.raises(Conflict, match="no room in front of logical partition 5"):
         extended(tight)
+    assert extended((P(1, "a", Role.BOOT, MIB, 10 * MIB), P(5, "b", Role.ROOT, 12 * MIB, MIB))) == 11 * MIB
 
 
 @pytest.mark.parametrize("label", list(Label))
@@ -275,3 +279,52 @@ def test_nothing_is_cleared_below_a_kept_partition(
     else:
         with pytest.raises(Conflict, match="partition 2 is kept"):
             refuse_overlap(step)
+
+
+_MBR_SLOTS = st.lists(st.tuples(st.integers(0, 40), st.integers(20, 200)), min_size=2, max_size=6)
+
+
+@settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
+@given(_MBR_SLOTS, st.integers(1, 3), st.data())
+def test_mbr_partitions_beside_those_that_stay_are_where_they_were_planned(
+    tmp_path_factory: pytest.TempPathFactory, slots: list[tuple[int, int]], count: int, data: st.DataObject
+) -> None:
+    """Any table of primary and logical partitions, any of them preserved: either there is no plan and nothing happened,
+    or libparted makes exactly what was planned, and what stays is there to the byte."""
+    path = blank(tmp_path_factory.mktemp("mbr"), 2 * GIB)
+    primaries = data.draw(st.integers(0, min(3, len(slots))))
+    old, at = [], 1
+    for index, (space, size) in enumerate(slots):
+        number = index + 1 if index < primaries else index - primaries + 5
+        start = at + space + (2 if number > 4 else 0)
+        old.append(P(number, "", Role.DATA, start * MIB, size * MIB, Filesystem.EXT4))
+        at = start + size
+    write_table(str(path), Label.MSDOS, tuple(old))
+    before = {row[0]: row for row in rows(path)}
+    found = tuple(
+        FoundPartition(number, start, size, type=f"0x{kind}") for number, start, size, kind in before.values()
+    )
+    disk = Disk(str(path), 2 * GIB, partitions=found, table="dos")
+    numbers = data.draw(st.sets(st.sampled_from(sorted(before)), min_size=1))
+    kept = [each for each in found if each.number in numbers]
+    spec = DiskSpec(
+        "os", tuple(Partition(f"new{each}", Role.DATA, SizeSpec(Bytes(50 * MIB), None, 1)) for each in range(count)),
+        label=Label.MSDOS,
+    )  # fmt: skip
+    try:
+        planned = place(spec, disk, needs={}, memory=GIB, kept=kept)
+    except CannotPlan as error:
+        event(error.what.split(":")[0][:30])
+        return
+    frames = {each.number for each in found if each.is_extended}
+    stays = tuple(each for each in planned if each.kept)
+    write_table(str(path), Label.MSDOS, stays)  # as make_table does
+    write_table(str(path), Label.MSDOS, planned)
+    after = {row[0]: row for row in rows(path)}
+    event(f"logical: {any(each.number > 4 and not each.kept for each in planned)}")
+    assert {each.number: after[each.number] for each in kept if each.number not in frames} == {
+        each.number: before[each.number] for each in kept if each.number not in frames
+    }
+    new = [each for each in planned if not each.kept]
+    assert [after[each.number][1:3] for each in new] == [(each.start, each.size) for each in new]
+    assert set(after) - frames - {3, 4} <= {each.number for each in planned}

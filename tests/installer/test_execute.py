@@ -15,6 +15,8 @@ from imaged.model.layout import Label
 from imaged.model.plan import (
     CheckDevice,
     CheckFile,
+    CheckInitrd,
+    CopyFile,
     InstallPlan,
     KeepSecret,
     MakeArray,
@@ -27,8 +29,8 @@ from imaged.model.plan import (
     MakeSwapFile,
     MakeTable,
     MakeVolume,
-    MirrorEsp,
     Mount,
+    MoveFile,
     OpenCrypt,
     Phase,
     PlannedSubvolume,
@@ -37,7 +39,6 @@ from imaged.model.plan import (
     RestoreIdentity,
     RunInTarget,
     RunScript,
-    SetBootEntries,
     StartArray,
     StartGroup,
     Step,
@@ -49,6 +50,7 @@ from imaged.model.plan import (
 )
 from imaged.model.report import Report
 from imaged.model.stack import Filesystem
+from imaged.model.uefi import InstallGrub, MirrorEsp, SetBootEntries
 from installer.console import Console
 from installer.crypts import Keys
 from installer.execute import Target, actions, describe, ends_with_reboot, execute, progress_share
@@ -68,9 +70,11 @@ STEPS: tuple[Step, ...] = (
     MakeGroup("vg", ("/dev/sda4",), 2**22), StartGroup("vg", "u"), MakeVolume("vg", "root", 2**30),
     MakeVolume("vg", "pool", 2**30, thin=True),
     MakeSubvolumes("/dev/sda5", (PlannedSubvolume("@/var", nodatacow=True),)), MakeSwapFile("/swap", 2**30, "u"),
-    MirrorEsp("/boot/efi", ("/dev/sdb2",)),
+    InstallGrub("/boot/efi", ("grub-install",)), MirrorEsp("/boot/efi", ("/dev/sdb2",)),
+    CopyFile("/usr/a.efi", "/boot/efi/a.efi"), MoveFile("/boot/a", "/boot/b"),
     RunInTarget(("ssh-keygen", "-A")), RunScript("10all.x", "#!/bin/sh\n", {"A": "b"}),
-    CheckFile("/etc/hostname"), CheckDevice("/dev/sda1", "u"),
+    CheckFile("/etc/hostname"), CheckInitrd("/boot/i", "6.1", "lsinitramfs", (("ext4",),)),
+    CheckDevice("/dev/sda1", "u"),
     SetBootEntries("imaged", "/EFI/BOOT/BOOTX64.EFI", ("/dev/sda1",)), Unmount(), Reboot(),
 )  # fmt: skip
 PLAN = InstallPlan(
@@ -90,6 +94,8 @@ class Events:
 
     def log(self, _: str) -> None:
         pass
+
+    console = log
 
     def recording(self, fails: Callable[[Any], None] = lambda _: None) -> dict[type, Callable[[Any], None]]:
         def carry(step: Any) -> None:

@@ -80,8 +80,9 @@ def test_groups() -> None:
         (
             FoundGroup(
                 "vg0", "U8hBWr-4ZUj-PR2M-gOhr-oKwv-c8KV-qI2ErP", ("/dev/md126",),
-                (FoundVolume("pool", 300 * MIB), FoundVolume("root", 400 * MIB), FoundVolume("swap", 64 * MIB),
-                 FoundVolume("thin", GIB), FoundVolume("var", 200 * MIB)),
+                (FoundVolume("pool", 300 * MIB, layout="thin,pool"), FoundVolume("root", 400 * MIB, layout="linear"),
+                 FoundVolume("swap", 64 * MIB, layout="linear"), FoundVolume("thin", GIB, layout="thin,sparse"),
+                 FoundVolume("var", 200 * MIB, layout="linear")),
                 524 * MIB, 4 * MIB,
             ),
             {

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from imaged.model.errors import CommandFailed, ImagedError
-from imaged.model.plan import SetBootEntries
+from imaged.model.uefi import SetBootEntries
 from installer.nvram import Changes, Wanted, changes, create, new_order, read_entries, set_boot_entries
 from installer.process import Completed
 

@@ -93,3 +93,24 @@ def gone(pid: int) -> bool:
         return bool(ended)
     finally:
         os.close(descriptor)
+
+
+def test_what_is_to_stay_stays_in_a_session_of_its_own(log: list[str], tmp_path: Path) -> None:
+    pid, output = tmp_path / "pid", tmp_path / "output"
+    output.write_text("before\n")
+    Processes(log.append).start(
+        sh(f"echo said; echo oops >&2; echo $$ > {pid}.new; mv {pid}.new {pid}; exec cat"), output
+    )
+    while not pid.exists():
+        pass
+    assert (log[0][-2:], output.read_text()) == (" &", "before\nsaid\noops\n")
+    assert gone(int(pid.read_text())), "it had nothing to read"
+    Processes(log.append).start(sh(f"echo $$ > {pid}2.new; mv {pid}2.new {pid}2; exec sleep 600"), output)
+    while not (tmp_path / "pid2").exists():
+        pass
+    child = int((tmp_path / "pid2").read_text())
+    Processes(log.append).run(("true",))
+    assert os.getsid(child) == child
+    os.kill(child, signal.SIGKILL)
+    with pytest.raises(CommandFailed, match="not in the boot ramdisk"):
+        Processes(log.append).start(("no-such-program-here",), output)

@@ -41,6 +41,11 @@ class Told:
             raise Unreachable("no answer")
         self.events.append(("log", text))
 
+    def console(self, text: str) -> None:
+        if self.away:
+            raise Unreachable("no answer")
+        self.events.append(("console", text))
+
 
 def reporter(told: Told, screen: io.StringIO, now: list[float]) -> Reporter:
     console = Console((screen,), lambda: now[0])
@@ -56,6 +61,14 @@ def test_reports_around_a_phase_and_the_log_with_them() -> None:
         now[0] = 12.5
     assert told.events == [("wipe", Status.STARTED), ("wipe", Status.DONE), ("log", "step: wait\n+ wipefs")]
     assert screen.getvalue() == "[    10.0] wipe ...\n[    12.5] wipe done in 2.5 s\n"
+
+
+def test_what_the_kernel_said_goes_with_the_log_to_a_place_of_its_own() -> None:
+    told, screen, now = Told(), io.StringIO(), [10.0]
+    reports = reporter(told, screen, now)
+    with reports.phase("mkfs"):
+        reports.kernel.add("[    1.500000] sda: I/O error")
+    assert told.events[-1] == ("console", "[    1.500000] sda: I/O error")
 
 
 def test_a_phase_that_fails_is_not_done() -> None:

@@ -134,6 +134,8 @@ class Server:
         seen.append(f"{report.phase} {report.status.value} {report.message}".strip())
     def log(self, text):
         log.extend(text.splitlines())
+    def console(self, text):
+        pass
 reporter = Reporter(Server(), Console((io.StringIO(),), lambda: 0.0), Journal(), lambda: 0.0)
 target = Target(root, Source("h", 1, "n"), Keys(str))
 table = actions(target, Processes(reporter.journal.add), reporter, plan)

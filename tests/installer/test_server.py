@@ -1,9 +1,11 @@
 """The HTTP client against a real server on loopback that answers from a script."""
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from attrs import define, field
@@ -13,6 +15,7 @@ from imaged.model.errors import BadInput, CannotPlan, Conflict, Denied, ImagedEr
 from imaged.model.hardware import Firmware, Inventory
 from imaged.model.plan import InstallPlan
 from imaged.model.report import Claimed, PlanAnswer, Problem, Report, Status
+from installer import server as module
 from installer.server import PAUSES, Server, refusal
 
 CLAIMED = Claimed("node07", 8873, ("ssh-ed25519 AAAA admin",))
@@ -22,10 +25,14 @@ INVENTORY = Inventory("x86_64", Firmware.UEFI, 2**31, 2, (), ())
 
 @define
 class Script:
-    """What the server answers, in order, the last for ever; and what it was asked."""
+    """What the server answers, in order, the last for ever; and what it was asked, on which connections.
+
+    It answers so many requests of a connection (``keeps``) before it closes it without a word."""
 
     answers: list[tuple[int, str]]
     asked: list[tuple[str, str, str]] = field(factory=list)
+    lines: list[int] = field(factory=list)
+    keeps: int = 1000
     said: list[str] = field(factory=list)
     slept: list[float] = field(factory=list)
     url: str = ""
@@ -39,11 +46,17 @@ def script() -> Iterator[Script]:
     told = Script([])
 
     class Answering(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
         def do_GET(self) -> None:
             self.do_POST()
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"] or 0)).decode()
+            if told.lines.count(self.client_address[1]) >= told.keeps:
+                self.close_connection = True
+                return
+            told.lines.append(self.client_address[1])
             told.asked.append((self.path, self.headers.get("Authorization", ""), body))
             status, text = told.answers.pop(0) if len(told.answers) > 1 else told.answers[0]
             if status == 0:  # the server dies before it answers
@@ -54,12 +67,13 @@ def script() -> Iterator[Script]:
                 self.send_header("Location", "/elsewhere")
             self.send_header("Content-Length", str(len(text.encode())))
             self.end_headers()
-            self.wfile.write(text.encode())
+            with suppress(ConnectionError):
+                self.wfile.write(text.encode())
 
         def log_message(self, *_: object) -> None:
             pass
 
-    with HTTPServer(("127.0.0.1", 0), Answering) as http:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answering) as http:
         told.url = f"http://127.0.0.1:{http.server_port}"
         thread = threading.Thread(target=http.serve_forever, args=(0.01,))
         thread.start()
@@ -85,10 +99,41 @@ def test_the_whole_conversation(script: Script) -> None:
         ("/v1/claim", ""), ("/v1/plan", bearer), ("/v1/report", bearer), ("/v1/report", bearer), ("/v1/log", bearer),
         ("/v1/hostkeys", bearer),
     ]  # fmt: skip
-    assert json.loads(script.asked[0][2]) == {"token": "t0ken", "secret": "s3cret"}
+    assert json.loads(script.asked[0][2]) == {"token": "t0ken", "secret": "s3cret", "host_key": ""}
     assert json.loads(script.asked[2][2])["status"] == "done"
     assert script.asked[4][2] == "line one\nlinë two"
     assert (script.said, script.slept) == ([], [])
+    assert len(set(script.lines)) == 1, "one connection for all of it"
+
+
+@pytest.mark.parametrize("keeps", [1, 2])
+def test_a_connection_that_the_server_has_closed_is_made_again(script: Script, keeps: int) -> None:
+    """As after a minute in which nobody asked anything: no reason to wait, nor to tell people."""
+    script.keeps, script.answers = keeps, [(204, "")]
+    server = script.server()
+    for number in range(4):
+        server.report(Report("wipe", Status.DONE, float(number)))
+    assert (len(script.asked), len(set(script.lines))) == (4, 4 // keeps)
+    assert (script.said, script.slept) == ([], [])
+    server.log("brief things as well")
+    assert script.asked[-1][2] == "brief things as well"
+
+
+def test_an_answer_that_is_too_long_does_not_spoil_the_next(script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_LIMIT", 1000)
+    script.answers = [(200, "x" * 5000), (200, to_json(CLAIMED))]
+    server = script.server()
+    with pytest.raises(BadInput, match="more than 1000 bytes"):
+        server.claim("t")
+    assert server.claim("t") == CLAIMED
+
+
+def test_an_answer_that_never_comes_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_BRIEFLY", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as hung:
+        server = Server(f"http://127.0.0.1:{hung.getsockname()[1]}", "s", lambda _: None)
+        with pytest.raises(Unreachable, match="timed out"):
+            server.log("x")
 
 
 def test_a_key_is_fetched_and_waited_for(script: Script) -> None:
@@ -103,7 +148,7 @@ def test_a_key_is_fetched_and_waited_for(script: Script) -> None:
 
 def test_patient_with_a_server_in_trouble_and_says_so(script: Script) -> None:
     busy = to_json(Problem("starting up"))
-    script.answers = [(503, busy), (0, ""), (500, "<html>"), (429, busy), (200, to_json(CLAIMED))]
+    script.answers = [(503, busy), (0, ""), (0, ""), (500, "<html>"), (429, busy), (200, to_json(CLAIMED))]
     assert script.server().claim("t") == CLAIMED
     assert script.slept == [1, 2, 4, 8]
     assert script.said[0] == f"{script.url}/v1/claim: the server answered 503: starting up, again in 1 s"
@@ -120,10 +165,11 @@ def test_not_for_ever(script: Script) -> None:
 
 def test_progress_and_log_are_never_tried_twice(script: Script) -> None:
     script.answers = [(503, "")]
-    for call in (lambda: script.server().glimpse(Report("x", Status.PROGRESS, 1.0)), lambda: script.server().log("x")):
+    server, report = script.server(), Report("x", Status.PROGRESS, 1.0)
+    for call in (lambda: server.glimpse(report), lambda: server.log("x"), lambda: server.console("x")):
         with pytest.raises(Unreachable):
             call()
-    assert (len(script.asked), script.slept) == (2, [])
+    assert (len(script.asked), script.slept) == (3, [])
 
 
 @pytest.mark.parametrize(

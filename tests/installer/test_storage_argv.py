@@ -1,6 +1,5 @@
 """What mdadm, cryptsetup, lvm and btrfs are told, and that keys are never in a command line."""
 
-import os
 import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,7 +20,6 @@ from imaged.model.plan import (
 from imaged.model.size import GIB, MIB
 from installer.arrays import create, start_array
 from installer.crypts import Keys, luks_format, make_crypt, open_crypt
-from installer.esp import copy
 from installer.groups import create_group, create_volume, start_group
 from installer.process import Completed
 
@@ -185,9 +183,3 @@ def test_start_group(said: str, expected: list[str] | None) -> None:
     assert recorder.programs() == expected
     assert recorder.events[-2][-1] == "vgdata/scratch"
     assert ('local{system_id="golden"}' in repr(recorder.events)) == ("golden" in said)
-
-
-def test_a_copy_of_an_esp_has_nothing_more_than_the_first() -> None:
-    argv = copy(Path("/target/boot/efi"), Path("/run/x"))
-    assert "--delete" in argv
-    assert argv[-2:] == ("/target/boot/efi/", f"/run/x{os.sep}")

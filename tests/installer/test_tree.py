@@ -7,8 +7,18 @@ from pathlib import Path
 import pytest
 
 from imaged.model.errors import BadInput, ImagedError
-from imaged.model.plan import CheckFile, KeepSecret, MakeLink, RemovePath, WriteFile
-from installer.tree import check_file, inside, keep_secret, make_link, matches, remove_path, replace, write_file
+from imaged.model.plan import CheckFile, KeepSecret, MakeLink, MoveFile, RemovePath, WriteFile
+from installer.tree import (
+    check_file,
+    inside,
+    keep_secret,
+    make_link,
+    matches,
+    move_file,
+    remove_path,
+    replace,
+    write_file,
+)
 
 
 @pytest.fixture
@@ -172,3 +182,11 @@ def test_check_passes(root: Path) -> None:
     replace(root / "etc/real/file", b"has text", 0o644)
     for step in (CheckFile("/etc/up/file"), CheckFile("/etc/chain/file", "0644", "has"), CheckFile("/etc/real")):
         check_file(step, root)
+
+
+def test_a_file_gets_another_name_once(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("new")
+    (tmp_path / "b").write_text("old")
+    for _ in range(2):
+        move_file(MoveFile("/a", "/b"), tmp_path)
+        assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("b", "new")]

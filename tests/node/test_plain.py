@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from imaged.model.plan import CheckFile, MakeLink, RunInTarget, WriteFile
+from imaged.model.plan import CheckFile, CopyFile, MakeLink, MoveFile, RunInTarget, WriteFile
+from imaged.model.uefi import InstallGrub, MirrorEsp
 from imaged.model.update import Guard, Protected, Script, Triggered, UpdatePlan
 from imaged.planning import plain
 from imaged.planning.answers import UpdateAnswer
@@ -32,6 +33,7 @@ class Node:
     def __init__(self, base: Path, shell: tuple[str, ...], port: int) -> None:
         self.image, self.tree, self._shell = base / "tree", base / "node", shell
         self.overrides = base / "overrides"
+        self.mounts: Path | None = None
         self.plan = UpdatePlan(
             node="n1", image="c@1", serial="s", manifest="", manifest_sha256="", entries=1, bytes=1, rsync_port=port,
             protect=(Protected("/srv/", "people's files"),), merge=("/etc/passwd",), guard=Guard(3, "debian"),
@@ -49,6 +51,8 @@ class Node:
         self, *, before: tuple[str, ...] = (), laid: tuple[str, ...] = (), plan: UpdatePlan | None = None, **how: bool
     ) -> tuple[int, str, str]:
         text = plain.script(plan or self.plan, laid, Plain("127.0.0.1", root=str(self.tree), **how))
+        if self.mounts:
+            text = text.replace("/proc/mounts", str(self.mounts))
         done = subprocess.run(
             (*before, *self._shell, "-s"), input=text.encode(), capture_output=True, check=False, timeout=120,
         )  # fmt: skip
@@ -160,6 +164,67 @@ def test_what_stops_it(node: Node) -> None:
     assert (code, "rsync ended with" in errors) == (1, True), errors
     (node.tree / "var/lib/imaged/secret").unlink()
     assert "this system was not installed by imaged" in node.run()[2]
+
+
+@pytest.mark.parametrize("fat", [False, True])
+def test_boot_programs_come_though_their_filesystem_is_the_nodes(node: Node, fat: bool) -> None:
+    """On FAT without owners, which it refuses. The kernel's own FAT is not needed to see that: a table of mounts is."""
+    esp, theirs = (root / "boot/efi/EFI/redhat" for root in (node.tree, node.image))
+    for at, text in ((esp, "old"), (theirs, "of the image")):
+        at.mkdir(parents=True)
+        for name in ("shimx64.efi", "grub.cfg", text[:3]):
+            (at / name).write_text(text)
+            os.chown(at / name, 12345, 12345)
+    (node.tree / "etc").mkdir()
+    (node.tree / "etc/fstab").write_text("UUID=A-B /boot/efi vfat umask=0077 0 2\n")
+    protect = tuple(Protected(path, "x") for path in ("/boot/efi/", "/etc/fstab"))
+    loaders = tuple(f"/boot/efi/EFI/redhat/{name}" for name in ("shimx64.efi", "mmx64.efi"))
+    (theirs / "mmx64.efi").write_text("new")
+    if fat:
+        node.mounts = node.tree.parent / "mounts"
+        node.mounts.write_text(f"/dev/x {node.tree}/boot/efi vfat rw 0 0\n")
+    code, _, errors = node.run(plan=evolve(node.plan, protect=protect, loaders=loaders))
+    assert code == 0, errors
+    assert {path.name: path.read_text() for path in esp.iterdir()} == {
+        "shimx64.efi": "of the image", "grub.cfg": "old", "old": "old", "mmx64.efi": "new",
+    }  # fmt: skip
+    assert (esp / "shimx64.efi").stat().st_uid == (0 if fat else 12345)
+    assert (node.tree / "usr/bin/tool").exists(), "and everything else as ever"
+
+
+def test_boot_loaders_are_made_beside_the_old_and_mirrored(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a mount(8) that takes a directory for a device."""
+    here, second = node.tree.parent / "bin", node.tree.parent / "second"
+    here.mkdir()
+    (second / "EFI/BOOT").mkdir(parents=True)
+    (second / "EFI/BOOT/old").write_text("x")
+    (here / "mount").write_text('#!/bin/sh\n[ "$1 $2" = "-t vfat" ] && exec /bin/mount --bind "$5" "$6"\n')
+    (here / "mount").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{here}:{os.environ['PATH']}")
+    (node.image / "boot/efi").mkdir()
+    node.update()
+    (node.tree / "usr/bin/grub-install").write_text(
+        '#!/bin/sh\nset -e; cd "${2#--efi-directory=}"; busybox mkdir -p EFI/BOOT EFI/x\n'
+        "echo $1 >EFI/BOOT/BOOTX64.EFI; echo x >EFI/x/a.efi\n"
+    )
+    (node.tree / "usr/bin/grub-install").chmod(0o755)
+    steps = (
+        InstallGrub("/boot/efi", ("grub-install", "--target=x86_64-efi")),
+        CopyFile("/boot/efi/EFI/x/a.efi", "/boot/efi/EFI/y/b.efi"),
+        MoveFile("/boot/efi/EFI/x/a.efi", "/boot/efi/EFI/x/c.efi"),
+        MoveFile("/boot/efi/EFI/x/a.efi", "/boot/efi/EFI/x/c.efi"),
+        MirrorEsp("/boot/efi", (str(second / "gone"), str(second))),
+    )
+    protect = tuple(Protected(path, "x") for path in ("/boot/efi/", "/boot/ran", "/etc/scr*", "/usr/bin/grub-install"))
+    plan = evolve(node.plan, protect=protect, bootloader=tuple(map(Triggered, steps)))
+    code, _, errors = node.run(plan=plan)
+    assert code == 0, errors
+    made = {"BOOT/BOOTX64.EFI": "--target=x86_64-efi\n", "x/c.efi": "x\n", "y/b.efi": "x\n"}
+    for esp in (node.tree / "boot/efi", second):
+        assert [path.name for path in esp.iterdir()] == ["EFI"]
+        files = (path for path in (esp / "EFI").rglob("*") if path.is_file())
+        assert {str(path.relative_to(esp / "EFI")): path.read_text() for path in files} == made
+    assert f"/boot/efi has no copy on {second}/gone" in errors
 
 
 IN_A_NAMESPACE = """

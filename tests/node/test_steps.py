@@ -90,3 +90,13 @@ def test_a_program_that_fails_shows_its_last_lines():
     with pytest.raises(Failed, match="ended with 3") as caught:
         carry_out(step, "/", log.append)
     assert caught.value.hint == "broken" and "  in" in log
+
+
+def test_a_file_gets_another_name_once(tmp_path: Path):
+    (tmp_path / "boot").mkdir()
+    (tmp_path / "boot/vmlinuz-0-rescue-a").write_text("new")
+    (tmp_path / "boot/vmlinuz-0-rescue-b").write_text("old")
+    step = {"step": "MoveFile", "source": "/boot/vmlinuz-0-rescue-a", "path": "/boot/vmlinuz-0-rescue-b"}
+    assert carry_out(step, str(tmp_path), lambda _: None) and not carry_out(step, str(tmp_path), lambda _: None)
+    assert [(path.name, path.read_text()) for path in (tmp_path / "boot").iterdir()] == [("vmlinuz-0-rescue-b", "new")]
+    assert written([{"step": step}]) == ("/boot/vmlinuz-0-rescue-b", "/boot/vmlinuz-0-rescue-a")

@@ -60,6 +60,7 @@ _install_programs() {
         [[ "$(readlink "$link")" == lvm ]] && inst_multiple "$link"
     done
     inst_multiple dropbear dropbearkey dbclient
+    inst_multiple /usr/lib/sftp-server # where dropbear looks for it; today's scp(1) wants it
     return 0
 }
 
