@@ -4,12 +4,13 @@ from typing import Any
 
 import click
 
-from imaged.cli import hosting
+from imaged.admin import groups
+from imaged.admin.groups import NewGroup
+from imaged.cli import hosting, setups
 from imaged.cli.context import Context
-from imaged.model.group import DEFAULT_PRIORITY, Group, group_name
-from imaged.store.database import open_database
-from imaged.store.groups import Groups
-from imaged.store.hosts import Hosts
+from imaged.model.group import DEFAULT_PRIORITY
+from imaged.model.setup import Setup
+from imaged.planning.defining import FIRST
 
 
 @click.command("addgroup")
@@ -21,15 +22,16 @@ from imaged.store.hosts import Hosts
     show_default=True,
     help="Among the groups of a node the lowest number wins.",
 )
+@click.option("--first", type=click.Choice(FIRST), help="First network boot of nodes that are added to it.")
+@setups.options
 @hosting.options
 @click.pass_obj
-def command(context: Context, /, name: str, priority: int, **said: Any) -> None:
+def command(context: Context, /, name: str, priority: int, first: str | None, **said: Any) -> None:
     """Define group NAME: overrides and scripts may be for it, nodes are put into it by `addnode --group`.
 
-    What is said of the system of its nodes holds for those of which nothing else is said.
+    What is said here holds for those of its nodes of which neither they themselves nor a group that wins say more.
     """
-    group, host = Group(group_name(name), priority), hosting.host(**said)
-    engine = open_database(context.state.database)
-    Groups(engine).add(group)
-    Hosts(engine).put_group(group.name, host)
-    click.echo(f"{group.name}: priority {group.priority}, overrides in {context.state.root}/overrides/group/{name}")
+    setup = Setup(**setups.take(said), first=first or "")
+    group = groups.add(context.desk, NewGroup(name, priority, hosting.host(**said), setup))
+    said_of_it = setups.said(group.setup, f"priority {group.priority}")
+    click.echo(f"{group.name}: {said_of_it}, overrides in {context.state.root}/overrides/group/{name}")

@@ -3,6 +3,7 @@
 import shlex
 from pathlib import Path
 
+from imaged.admin import ranges
 from imaged.cli import reach
 from imaged.model.errors import BadInput
 from imaged.model.node import BootAction, Node
@@ -21,7 +22,7 @@ def line(by: str, *, static: bool) -> str:
 def check(nodes: tuple[Node, ...], *, confirmed: bool) -> None:
     """Raises BadInput unless somebody has said that this is meant."""
     if not confirmed:
-        names = reach.folded([node.name for node in nodes])
+        names = ranges.folded([node.name for node in nodes])
         hint = "`imaged plan NODE` shows what is lost. --yes does it."
         raise BadInput(f"--autoinstall may wipe the disks of {names}", where="--autoinstall", hint=hint)
 

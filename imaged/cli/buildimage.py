@@ -18,8 +18,8 @@ from imaged.model.names import DEFAULT_CHANNEL, channel_name, image_name
 from imaged.model.recipe import LOCKED, Recipe
 from imaged.model.size import format_size
 from imaged.origins import bootstrap
+from imaged.planning.build import doubtful
 from imaged.store import recipes
-from imaged.store.images import Images
 from imaged.store.tree import Tree
 
 
@@ -44,7 +44,7 @@ def command(
     if os.geteuid() != 0:
         raise Denied("only root can build an image: its files belong to many users", hint="Run it with sudo.")
     os.umask(0o022)  # the bootstraps, and programs in the tree, make directories that everybody must enter
-    images = Images(context.state.images)
+    images = context.desk.images
     with (
         cleared_away(),
         images.working(wanted.name) as working,
@@ -60,7 +60,7 @@ def command(
         f"{version.ref} is {channel} now: {format_size(version.bytes)} in {version.entries} entries, "
         f"{version.facts.os_name or 'unknown system'}, {version.facts.arch}"
     )
-    for warning in warnings:
+    for warning in (*warnings, *doubtful(version.facts)):
         click.echo(f"{warning[0].upper()}{warning[1:]}.", err=True)
     if wanted.root.password == LOCKED and not wanted.root.authorized_keys:
         click.echo("Nobody can log in to it as root: give --root-key or --root-password-hash.", err=True)

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from imaged.cli import cluster
+from imaged.cli import cluster, reach
 from imaged.cli.context import Context
 from imaged.remote.fanout import Answer
 
@@ -15,6 +15,7 @@ from imaged.remote.fanout import Answer
     "--pipe", is_flag=True, help="Each line with its node's name, as answers come; equal ones are not folded."
 )
 @click.option("--serial", is_flag=True, help="One node after the other.")
+@reach.also_installer
 @cluster.options
 @click.argument("nodes", metavar="NODES")
 @click.argument("words", nargs=-1, required=True, metavar="COMMAND...")

@@ -5,13 +5,14 @@ from typing import Any
 
 import click
 
-from imaged.cli import cluster
+from imaged.cli import cluster, reach
 from imaged.cli.context import Context
 from imaged.model.errors import BadInput
 from imaged.remote.copying import pull
 
 
 @click.command("cget")
+@reach.also_installer
 @cluster.options
 @click.argument("nodes", metavar="NODES")
 @click.argument("source")

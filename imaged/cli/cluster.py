@@ -7,14 +7,19 @@ from typing import Any
 
 import click
 
+from imaged.admin.ranges import folded, named
 from imaged.cli import reach
 from imaged.cli.context import Context
 from imaged.model.errors import ImagedError, NotFound
 from imaged.planning.rollout import Rollout, equal_groups
 from imaged.remote.fanout import TIMED_OUT, Answer, fan_out
-from imaged.store.database import open_database
 
-_ENDINGS = {0: "", TIMED_OUT: " took too long", 255: " not reached by ssh"}
+ELSEWHERE = 256  # the code of an answer that nobody was asked for: no program ends with it
+_ENDINGS = {0: "", TIMED_OUT: " took too long", 255: " not reached by ssh", ELSEWHERE: " not gone to"}
+_WHERE = {
+    True: "is not in the installer",
+    False: "is in the installer; cexec, cpush and cget go there with --installer",
+}
 
 
 def options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -39,15 +44,17 @@ def run(
     """
     dry = given.pop("dry_run")
     how = reach.take(given)
-    with doors(context, ranges, how) as (names, config):
+    with doors(context, ranges, how) as (names, config, elsewhere):
         if dry:
-            click.echo(f"{reach.folded(names)}: {line}")
+            click.echo(f"{folded(names)}: {line}")
             return
-        if confirm:
-            click.confirm(f"{confirm} on {reach.folded(names)} ({len(names)})?", abort=True)
-        rollout = Rollout(names, how.fanout)
-        heard = fan_out(rollout, line, config, timeout=how.timeout, on_answer=on_answer or (lambda _: None))
-    tell(heard, quiet=on_answer is not None)
+        if confirm and names:
+            click.confirm(f"{confirm} on {folded(names)} ({len(names)})?", abort=True)
+        rollout, hear = Rollout(names, how.fanout), on_answer or (lambda _: None)
+        for answer in elsewhere:
+            hear(answer)
+        heard = fan_out(rollout, line, config, timeout=how.timeout, on_answer=hear)
+    tell((*heard, *elsewhere), quiet=on_answer is not None)
 
 
 def carry(
@@ -57,22 +64,33 @@ def carry(
     """Copy ``source`` to ``target`` by ``remote.copying``'s push or pull, and tell how it went."""
     dry = given.pop("dry_run")
     how = reach.take(given)
-    with doors(context, (nodes,), how) as (names, config):
+    with doors(context, (nodes,), how) as (names, config, elsewhere):
         if dry:
-            click.echo(f"{reach.folded(names)}: {source} to {target}")
+            click.echo(f"{folded(names)}: {source} to {target}")
             return
-        tell(copy(names, source, target, config, fanout=how.fanout, timeout=how.timeout))
+        heard = copy(names, source, target, config, fanout=how.fanout, timeout=how.timeout) if names else ()
+        tell((*heard, *elsewhere))
 
 
 @contextmanager
-def doors(context: Context, ranges: Sequence[str], how: reach.Ssh) -> Iterator[tuple[tuple[str, ...], Path]]:
-    """Names of the nodes in ``ranges``, and a file for ``ssh -F`` by which they are reached while the block runs."""
-    engine = open_database(context.state.database)
-    nodes = reach.named(engine, ranges)
+def doors(
+    context: Context, ranges: Sequence[str], how: reach.Ssh
+) -> Iterator[tuple[tuple[str, ...], Path, tuple[Answer, ...]]]:
+    """Names of the nodes in ``ranges``, a file for ``ssh -F`` by which they are reached while the block runs, and an
+    answer for each that is not gone to: a verb for running nodes must not end an install, nor the other way round.
+
+    Raises NotFound for no nodes.
+    """
+    engine = context.desk.engine
+    nodes = named(context.desk, ranges)
     if not nodes:
         raise NotFound("there are no such nodes", where=" ".join(ranges))
-    with reach.ssh_config(engine, nodes, how) as config:
-        yield tuple(node.name for node in nodes), config
+    there = tuple(node for node in nodes if reach.is_there(engine, node, installer=how.installer))
+    with reach.ssh_config(engine, there, how) as config:
+        yield (
+            tuple(node.name for node in there), config,
+            tuple(Answer(node.name, ELSEWHERE, "", _WHERE[how.installer]) for node in nodes if node not in there),
+        )  # fmt: skip
 
 
 def tell(heard: Iterable[Answer], *, quiet: bool = False) -> None:
@@ -80,10 +98,10 @@ def tell(heard: Iterable[Answer], *, quiet: bool = False) -> None:
     answers = tuple(heard)
     if not quiet:
         for text, names in equal_groups([(answer.node, said(answer)) for answer in answers]):
-            click.echo(f"{reach.folded(names)}:{text}")
+            click.echo(f"{folded(names)}:{text}")
     failed = [answer.node for answer in answers if answer.code]
     if failed:
-        raise ImagedError(f"{len(failed)} of {len(answers)} nodes failed", where=reach.folded(failed))
+        raise ImagedError(f"{len(failed)} of {len(answers)} nodes failed", where=folded(failed))
 
 
 def said(answer: Answer) -> str:

@@ -2,10 +2,9 @@
 
 import click
 
-from imaged.cli import reach
+from imaged.admin import ranges
 from imaged.cli.context import Context
 from imaged.planning.cluster import at_positions
-from imaged.store.database import open_database
 
 
 @click.command("cname")
@@ -14,6 +13,6 @@ from imaged.store.database import open_database
 @click.pass_obj
 def command(context: Context, positions: str, nodes: str) -> None:
     """Print the names of the nodes at POSITIONS (0-3,5; all without any), counted from 0 by name."""
-    names = [node.name for node in reach.named(open_database(context.state.database), (nodes,))]
+    names = [node.name for node in ranges.named(context.desk, (nodes,))]
     for name in at_positions(positions, names):
         click.echo(name)

@@ -2,10 +2,9 @@
 
 import click
 
-from imaged.cli import reach
+from imaged.admin import ranges
 from imaged.cli.context import Context
 from imaged.model.errors import NotFound
-from imaged.store.database import open_database
 
 
 @click.command("cnum")
@@ -14,9 +13,8 @@ from imaged.store.database import open_database
 @click.pass_obj
 def command(context: Context, nodes: tuple[str, ...], among: str) -> None:
     """Print the position of each of NODES, counted from 0 by name."""
-    engine = open_database(context.state.database)
-    everyone = [node.name for node in reach.named(engine, (among,))]
-    wanted = [node.name for node in reach.named(engine, nodes)]
+    everyone = [node.name for node in ranges.named(context.desk, (among,))]
+    wanted = [node.name for node in ranges.named(context.desk, nodes)]
     for name in wanted:
         if name not in everyone:
             raise NotFound(f"{name} is not among {among}")

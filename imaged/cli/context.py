@@ -3,9 +3,13 @@
 from functools import cached_property
 from pathlib import Path
 
+import sqlalchemy as sa
+
+from imaged.admin.desk import Desk
 from imaged.model.errors import NotFound
 from imaged.model.settings import Settings
 from imaged.store import settings as settings_file
+from imaged.store.database import open_database
 from imaged.store.paths import State
 
 _HINT = "Write one (docs/imaged.yaml is an example) or name another with `imaged --settings FILE`."
@@ -28,4 +32,19 @@ class Context:
     @cached_property
     def state(self) -> State:
         """The state directory that the settings name."""
-        return State(Path(self.settings.state))
+        return State.of(self.settings)
+
+    @cached_property
+    def engine(self) -> sa.Engine:
+        """The database, opened. Raises as ``settings``, ImagedError."""
+        return open_database(self.state.database)
+
+    @cached_property
+    def desk(self) -> Desk:
+        """Settings, state directory and database. Raises as ``settings`` and ``engine``."""
+        return Desk(self.settings, self.engine, self.path)
+
+    def close(self) -> None:
+        """What was opened."""
+        if "engine" in vars(self):
+            self.engine.dispose()

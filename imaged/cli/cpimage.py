@@ -8,7 +8,6 @@ from imaged.cli.context import Context
 from imaged.cli.ending import cleared_away
 from imaged.model.errors import Conflict, Denied
 from imaged.model.names import DEFAULT_CHANNEL, ImageRef, image_name
-from imaged.store.images import Images
 
 
 @click.command("cpimage")
@@ -17,7 +16,7 @@ from imaged.store.images import Images
 @click.pass_obj
 def command(context: Context, source: str, target: str) -> None:
     """Make the image NAME from one version of another. Storage is shared where the filesystem can (btrfs, XFS)."""
-    images = Images(context.state.images)
+    images = context.desk.images
     version = images.resolve(ImageRef.parse(source))
     if images.numbers(image_name(target)):
         raise Conflict(f"there is an image {target!r} already", hint="Choose another name, or remove it first.")

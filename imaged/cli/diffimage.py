@@ -9,7 +9,6 @@ from imaged.model.image import Version
 from imaged.model.names import ImageRef
 from imaged.store import changes
 from imaged.store.images import Images
-from imaged.store.manifest import Entry
 from imaged.store.shown import shown
 
 _DIFFERENT = 1  # exit code, as diff(1); no error here is as general as to have 1 itself
@@ -27,25 +26,13 @@ def command(context: Context, old: str, new: str, as_json: bool) -> int:
     """
     images = Images(context.state.images)
     one, other = (images.resolve(ImageRef.parse(text)) for text in (old, new))
-    found = different(images.entries(one), images.entries(other)) if one != other else []
+    found = changes.different(images.entries(one), images.entries(other)) if one != other else []
     if as_json:
         rows = [{"path": f"/{path}", "change": change, "what": list(what)} for change, path, what in found]
         click.echo(json.dumps({"from": one.ref, "to": other.ref, "changes": rows}))
     else:
         _show(one, other, found)
     return _DIFFERENT if found else 0
-
-
-def different(before: tuple[Entry, ...], after: tuple[Entry, ...]) -> list[tuple[str, str, tuple[str, ...]]]:
-    """(add, change or delete; path; what differs), in the order of the manifests. Times of directories do not count."""
-    old, new = {entry.path: entry for entry in before}, {entry.path: entry for entry in after}
-    found: list[tuple[str, str, tuple[str, ...]]] = []
-    for path, entry in new.items():
-        if path not in old:
-            found.append(("add", path, (entry.kind.value,)))
-        elif what := changes.reasons(old[path], entry):
-            found.append(("change", path, what))
-    return found + [("delete", path, (entry.kind.value,)) for path, entry in old.items() if path not in new]
 
 
 def _show(one: Version, other: Version, found: list[tuple[str, str, tuple[str, ...]]]) -> None:

@@ -15,7 +15,7 @@ from imaged.model.errors import BadInput, CannotPlan, Denied, ImagedError
 from imaged.model.image import Version
 from imaged.model.names import ImageRef, channel_name
 from imaged.origins import chroot
-from imaged.planning.build import unfit
+from imaged.planning.build import doubtful, unfit
 from imaged.planning.clean import CLEAN
 from imaged.planning.leaving import After, leave
 from imaged.store import changes, copies, edit, edits, facts, seal
@@ -58,7 +58,7 @@ def command(
     if os.geteuid() != 0:
         raise Denied("only root can enter an image: its files belong to many users", hint="Run it with sudo.")
     os.umask(0o022)  # what is written inside is for nodes, whose daemons must read it
-    images = Images(context.state.images)
+    images = context.desk.images
     wanted = images.resolve(ref)
     try:
         with edits.working_copy(images, wanted, _user(), _duplicate, exactly="@" in image, fresh=fresh) as copy:
@@ -152,6 +152,8 @@ def _seal(images: Images, copy: Copy, order: _Order) -> None:
     _say("Sealing ...")
     version = images.seal(working, origin=origin, base=base)
     _say(f"Sealed {version.ref}.")
+    for warning in set(doubtful(version.facts)) - set(doubtful(base.facts)):
+        _say(f"Warning: {warning}.")
     if channel:
         images.publish(version, channel)
         _say(f"{version.ref} is {channel} now.")

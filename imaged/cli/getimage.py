@@ -10,6 +10,7 @@ from typing import TextIO
 
 import click
 
+from imaged.admin.desk import Desk
 from imaged.cli.context import Context
 from imaged.cli.ending import cleared_away
 from imaged.cli.phases import Phases
@@ -21,7 +22,7 @@ from imaged.model.names import DEFAULT_CHANNEL, channel_name, image_name, layout
 from imaged.model.size import format_size
 from imaged.origins import golden as origin
 from imaged.origins.golden import Captured, Client, Watch
-from imaged.planning.build import unfit
+from imaged.planning.build import doubtful, unfit
 from imaged.planning.capture import CapturePlan, Wishes, plan
 from imaged.planning.capture_layout import draft
 from imaged.planning.capture_rsync import Change
@@ -29,8 +30,9 @@ from imaged.planning.capture_show import changing_text, dry_run_text
 from imaged.planning.excludes import ALWAYS, DEFAULT, Kind
 from imaged.planning.platforms import efis
 from imaged.planning.rsync_filter import admin_rule, admin_rules
-from imaged.store import durable, labels
+from imaged.store import durable, layouts
 from imaged.store.damage import Damaged
+from imaged.store.events import Events
 from imaged.store.images import Images
 from imaged.store.tree import Tree
 from imaged.store.working import Working
@@ -86,7 +88,7 @@ def command(
     if os.geteuid() != 0:
         raise Denied("only root can make an image: its files belong to many users", hint="Run it with sudo.")
     os.umask(0o022)
-    images = Images(context.state.images)
+    images = context.desk.images
     with (
         cleared_away(),
         _log(context.state.logs, name) as log,
@@ -106,8 +108,8 @@ def command(
         images.publish(version, channel)
         client.end()
         text = draft(facts, captured, name, _held(images, version, captured), uefi=bool(efis(version.facts)))
-        drafted = _draft(context.state.layouts, target, text, again=update_layout)
-        warnings = (*captured.warnings, *unfit(version.facts), *labels.lost(Tree(images.tree(version))))
+        drafted = _draft(context.desk, target, text, again=update_layout)
+        warnings = (*captured.warnings, *unfit(version.facts), *doubtful(version.facts))
         _tell(version, channel, warnings, took, drafted, log.name)
 
 
@@ -191,14 +193,11 @@ def _held(images: Images, version: Version, captured: CapturePlan) -> dict[str, 
     return held
 
 
-def _draft(directory: Path, name: str, text: str, *, again: bool) -> Path | None:
+def _draft(desk: Desk, name: str, text: str, *, again: bool) -> Path | None:
     """Where the layout was written; None where one is that people may have changed."""
-    path = directory / f"{name}.yaml"
-    if path.exists() and not again:
+    if (desk.state.layouts / f"{name}.yaml").exists() and not again:
         return None
-    directory.mkdir(parents=True, exist_ok=True)
-    durable.write_file(path, text)
-    return path
+    return layouts.write(desk.state.layouts, name, text, Events(desk.engine).change)
 
 
 def _tell(

@@ -1,6 +1,5 @@
 """The options that say how a node's own system shall be set up; the same for nodes and for groups."""
 
-import re
 from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
@@ -8,17 +7,12 @@ from typing import Any, TypeVar
 
 import click
 
-from imaged.model.errors import BadInput
 from imaged.model.host import CloudInit, Host, Identity
 from imaged.planning.network import read
 from imaged.store import yamlfile
 
 F = TypeVar("F", bound=Callable[..., Any])
 E = TypeVar("E", bound=Enum)
-
-_ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9][A-Za-z0-9_+-]*){0,2}")  # names in tzdata
-_LOCALE = re.compile(r"[A-Za-z]{1,8}(_[A-Z]{2})?(\.[A-Za-z0-9-]+)?(@[a-z]+)?")  # setlocale(3)
-_KEYBOARD = re.compile(r"[a-z]{2,8}(:[a-z0-9_-]+)?")  # layout and variant of xkeyboard-config(7)
 
 
 def options(command: F) -> F:
@@ -51,17 +45,11 @@ def host(
         network=read(yamlfile.load(network), str(network)) if network else None,
         identity=Identity(identity) if identity else None,
         cloud_init=CloudInit(cloud_init) if cloud_init else None,
-        timezone=_word(timezone, _ZONE, "--timezone", "Europe/Berlin"),
-        locale=_word(locale, _LOCALE, "--locale", "en_GB.UTF-8"),
-        keyboard=_word(keyboard, _KEYBOARD, "--keyboard", "de or us:intl"),
+        timezone=timezone,
+        locale=locale,
+        keyboard=keyboard,
     )
 
 
 def _choice(kind: type[Enum]) -> "click.Choice[str]":
     return click.Choice([each.value for each in kind])
-
-
-def _word(text: str | None, shape: re.Pattern[str], where: str, example: str) -> str | None:
-    if text is not None and not shape.fullmatch(text):
-        raise BadInput(f"{text[:80]!r} is not what it should be", where=where, hint=f"Write it like {example}.")
-    return text

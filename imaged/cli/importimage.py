@@ -20,7 +20,7 @@ from imaged.origins import importing
 from imaged.origins.importing import Imported, Judged, Source
 from imaged.origins.oci import Wanted
 from imaged.origins.unpacking import Watch
-from imaged.store.images import Images
+from imaged.planning.build import doubtful
 from imaged.store.shown import shown
 
 
@@ -54,7 +54,7 @@ def command(
     if os.geteuid() != 0:
         raise Denied("only root can import an image: its files belong to many users", hint="Run it with sudo.")
     os.umask(0o022)
-    images = Images(context.state.images)
+    images = context.desk.images
     wanted = Source(source, Wanted(tag, arch, platform.machine()), partition, context.state.boot)
     with (
         cleared_away(),
@@ -83,7 +83,7 @@ def command(
         f"{version.ref} is {channel} now: {format_size(version.bytes)} in {version.entries} entries, "
         f"{shown(version.facts.os_name) or 'unknown system'}, {version.facts.arch or 'unknown processor'}"
     )
-    _tell(imported, judged.faults)
+    _tell(imported, (*judged.faults, *doubtful(version.facts)))
 
 
 def _show(source: Path, imported: Imported, judged: Judged) -> None:
@@ -98,13 +98,13 @@ def _show(source: Path, imported: Imported, judged: Judged) -> None:
         click.echo("Missing, so that no machine could be installed from it:")
     for fault in judged.faults:
         click.echo(f"  {shown(fault)}")
-    _tell(imported, ())
+    _tell(imported, doubtful(facts))
 
 
-def _tell(imported: Imported, faults: tuple[str, ...]) -> None:
+def _tell(imported: Imported, others: tuple[str, ...]) -> None:
     for note in imported.notes:
         click.echo(f"{note}.", err=True)
-    for warning in (*imported.warnings, *faults):
+    for warning in (*imported.warnings, *others):
         click.echo(f"Warning: {shown(warning)}.", err=True)
 
 

@@ -10,7 +10,8 @@ from imaged.model.names import layout_name
 from imaged.planning.imports.foreign import Imported
 from imaged.planning.imports.read import LARGEST, Source, import_layout
 from imaged.planning.layout_text import layout_text, printable
-from imaged.store import durable
+from imaged.store import durable, layouts
+from imaged.store.events import Events
 
 
 @click.command("importlayout")
@@ -41,7 +42,7 @@ def command(context: Context, file: Path, source: str, name: str | None, output:
     if target is None:
         click.echo(text, nl=False)
         return
-    _write(target, text)
+    _write(context, name, target, text)
     click.echo(f"{target}: written, {len(imported.notes)} notes. Read it before you use it.", err=True)
 
 
@@ -72,8 +73,11 @@ def _comments(imported: Imported, file: str) -> list[str]:
     return lines + [f"- {note}" for note in imported.notes]
 
 
-def _write(target: Path, text: str) -> None:
+def _write(context: Context, name: str | None, target: Path, text: str) -> None:
     try:
+        if name:
+            layouts.write(context.state.layouts, name, text, Events(context.desk.engine).change)
+            return
         target.parent.mkdir(parents=True, exist_ok=True)
         durable.write_file(target, text)
     except OSError as error:

@@ -7,21 +7,18 @@ from typing import Any
 import click
 from attrs import evolve
 
-from imaged.cli import defining, reach
+from imaged.admin import importing, ranges
+from imaged.cli import setups
 from imaged.cli.context import Context
 from imaged.model.errors import BadInput
-from imaged.model.group import Group, group_name
-from imaged.model.names import ImageRef, node_name
-from imaged.model.node import BootAction, Node
+from imaged.model.names import NO_IMAGE, ImageRef
+from imaged.model.next_boot import AT_FIRST
+from imaged.model.node import BootAction
 from imaged.planning.layout_text import printable
-from imaged.planning.roster.entries import Entry, Roster, merged
-from imaged.planning.roster.lines import of_plain
+from imaged.planning.roster.entries import Roster, merged
+from imaged.planning.roster.ours import of_plain
 from imaged.planning.roster.read import Form, read
-from imaged.store import layouts, yamlfile
-from imaged.store.database import open_database
-from imaged.store.groups import Groups
-from imaged.store.images import Images
-from imaged.store.nodes import Nodes
+from imaged.store import yamlfile
 
 _LARGEST = 64 * 2**20  # bytes of a file
 
@@ -33,8 +30,8 @@ _LARGEST = 64 * 2**20  # bytes of a file
     help="What the files are; .yaml is told by its name.",
 )  # fmt: skip
 @click.option("--image", default="", help="Of nodes whose file names none: NAME, NAME@CHANNEL or NAME@VERSION.")
-@click.option("--layout", default="one-disk", show_default=True, help="Of nodes whose file names none.")
-@click.option("--action", type=click.Choice([a.value for a in BootAction]), default="local", show_default=True)
+@click.option("--layout", default="", help="Of nodes whose file names none; else as their groups say, or one-disk.")
+@click.option("--action", type=click.Choice([a.value for a in AT_FIRST]), default="local", show_default=True)
 @click.option("--dry-run", is_flag=True, help="Print what would be defined.")
 @click.pass_obj
 def command(
@@ -48,58 +45,31 @@ def command(
     --action says so.
     """
     roster = merged(_read(path, Form(form)) for path in files)
-    engine = open_database(context.state.database)
-    store, groups = Nodes(engine), Groups(engine)
-    known = {node.name for node in store.all()}
-    fresh = [entry for entry in roster.entries if node_name(entry.name) not in known]
-    without = [entry.name for entry in fresh if not entry.macs]
-    for names, why in (
-        (without, "no file tells a MAC of them"),
-        (sorted({e.name for e in roster.entries} & known), "there already"),
-    ):
+    prepared = importing.prepare(context.desk, roster, ImageRef.parse(image) if image else NO_IMAGE, layout)
+    for names, why in ((prepared.without, "no file tells a MAC of them"), (prepared.there, "there already")):
         if names:
-            click.echo(f"left out, {why}: {reach.folded(names)}", err=True)
-    default = ImageRef.parse(image) if image else None
-    nodes = [_node(context, entry, default, layout, BootAction(action)) for entry in fresh if entry.macs]
-    for reference in {node.image for node in nodes}:
-        Images(context.state.images).resolve(reference)
-    for wanted in {node.layout for node in nodes}:
-        layouts.find(context.state.layouts, wanted)
-    there = {group.name for group in groups.all()}
-    new_groups = [Group(group_name(name), priority) for name, priority in roster.groups if name not in there]
-    for node in nodes:
-        click.echo(
-            f"{node.name}: {node.image}, {node.address or 'an address of the pool'}, {', '.join(map(str, node.macs))}"
-        )
-    for group in new_groups:
-        click.echo(f"group {group.name}: priority {group.priority}")
-    if dry_run:
-        return
-    store.add_all(nodes)
-    for group in new_groups:
-        groups.add(group)
-    members = {entry.name: entry.groups for entry in fresh}
-    for node in nodes:
-        groups.put(node.name, members[node.name])
-
-
-def _node(context: Context, entry: Entry, default: ImageRef | None, layout: str, action: BootAction) -> Node:
-    if not entry.image and default is None:
-        raise BadInput("no file tells its image", where=entry.name, hint="Give one for all such nodes: --image.")
-    image = ImageRef.parse(entry.image) if entry.image else default
-    assert image is not None
-    address = defining.address(str(entry.address), context.settings) if entry.address else None
-    return Node(
-        entry.name, entry.macs, image, layout=entry.layout or layout, uuid=defining.uuid(entry.uuid), address=address,
-        console=defining.console(entry.console), action=action,
-    )  # fmt: skip
+            click.echo(f"left out, {why}: {ranges.folded(names)}", err=True)
+    for node in prepared.nodes:
+        where = node.address or "an address of the pool"
+        click.echo(f"{node.name}: {setups.said(node.setup, str(where), *map(str, node.macs))}")
+    for group in prepared.groups:
+        click.echo(f"group {group.name}: {setups.said(group.setup, f'priority {group.priority}')}")
+    if not dry_run:
+        importing.define(context.desk, prepared, BootAction(action))
 
 
 def _read(path: Path, form: Form) -> Roster:
-    roster = of_plain(yamlfile.load(path)) if path.suffix in (".yaml", ".yml") else read(_text(path), form, str(path))
+    roster = _yaml(path) if path.suffix in (".yaml", ".yml") else read(_text(path), form, str(path))
     for line, what in roster.notes:
         click.echo(printable(f"{path}: line {line}: {what}" if line else f"{path}: {what}"), err=True)
     return evolve(roster, notes=())
+
+
+def _yaml(path: Path) -> Roster:
+    try:
+        return of_plain(yamlfile.load(path))
+    except BadInput as error:
+        raise BadInput(error.what, where=str(path), hint=error.hint) from None
 
 
 def _text(path: Path) -> str:

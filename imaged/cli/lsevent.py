@@ -8,7 +8,6 @@ import click
 
 from imaged.cli.context import Context
 from imaged.model.codec import to_plain
-from imaged.store.database import open_database
 from imaged.store.events import Event, Events
 
 
@@ -19,13 +18,18 @@ from imaged.store.events import Event, Events
 @click.pass_obj
 def command(context: Context, names: tuple[str, ...], lines: int, as_json: bool) -> None:
     """List the latest changes of nodes and groups (of all without a name): time, who, what, and from what to what."""
-    events = Events(open_database(context.state.database)).last(lines, names)
+    events = Events(context.engine).last(lines, names)
     if as_json:
         click.echo(json.dumps(to_plain(events), indent=2))
         return
     for event in events:
-        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event.time))
-        click.echo(f"{when}  {event.who}  {event.subject}: {event.what}: {difference(event)}")
+        click.echo(line(event))
+
+
+def line(event: Event) -> str:
+    """``2026-11-21 20:09:27  ann  n1: node changed: image: a -> b``."""
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event.time))
+    return f"{when}  {event.who}  {event.subject}: {event.what}: {difference(event)}"
 
 
 def difference(event: Event) -> str:

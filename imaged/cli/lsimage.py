@@ -14,7 +14,6 @@ from imaged.model.image import Version
 from imaged.model.names import image_name
 from imaged.model.size import format_size
 from imaged.store import edits, storage
-from imaged.store.database import open_database
 from imaged.store.images import Images
 from imaged.store.usage import users
 
@@ -39,7 +38,7 @@ def command(context: Context, name: str | None, measured: bool, as_json: bool) -
         known = ", ".join(images.names())
         raise NotFound(f"there is no image {name!r}", hint=f"There are: {known}." if known else "There is none yet.")
     versions, damaged = _readable(images, names)
-    used = users(open_database(context.state.database), images) if versions else {}
+    used = users(context.engine, images) if versions else {}
     costs = {version.ref: storage.measure(images.tree(version)) for version in versions if measured}
     if as_json:
         click.echo(json.dumps([_plain(images, version, used, costs) for version in versions], indent=2))

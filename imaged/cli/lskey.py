@@ -9,7 +9,6 @@ from rich.table import Table
 from imaged.cli.context import Context
 from imaged.model.errors import NotFound
 from imaged.model.names import node_name
-from imaged.store.database import open_database
 from imaged.store.keys import Keys
 
 
@@ -19,7 +18,7 @@ from imaged.store.keys import Keys
 @click.pass_obj
 def command(context: Context, name: str, show: bool) -> None:
     """List the keys of NODE's encrypted devices. They are kept when the node is removed: its disks still need them."""
-    found = Keys(open_database(context.state.database)).all(node_name(name))
+    found = Keys(context.engine).all(node_name(name))
     if not found:
         raise NotFound("no keys", where=name, hint="One is made when an install encrypts a device.")
     table = Table("device", "made", *(("key",) if show else ()), box=None)

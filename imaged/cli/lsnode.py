@@ -1,29 +1,26 @@
 """``imaged lsnode``: nodes and the machines that wait for a name."""
 
 import json
-import time
+from collections.abc import Sequence
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
-from imaged.cli import reach
+from imaged.admin import ranges
+from imaged.admin.desk import Desk
+from imaged.admin.overview import Standing, standings
+from imaged.cli import setups
+from imaged.cli.columns import columns
 from imaged.cli.context import Context
-from imaged.model.codec import from_json, to_plain
+from imaged.model.codec import to_plain
 from imaged.model.errors import ImagedError
 from imaged.model.machine import Machine
-from imaged.model.names import ImageRef
-from imaged.model.node import Node
-from imaged.model.update import Drift, Updated
-from imaged.planning.standing import Planned, drifted, in_step, planned, trouble
-from imaged.store.database import open_database
-from imaged.store.groups import Groups
-from imaged.store.images import Images
-from imaged.store.nodes import Nodes
-from imaged.store.overrides import Overrides
+from imaged.model.node import BootAction, Node
+from imaged.store.layers import readable
 
-_WIDE = 1000  # columns: a name cut short helps nobody, so a narrow terminal breaks the lines instead
+_TITLES = ("node", "state", "next boot", "image", "on disk", "in step", "drift", "layout", "address", "mac")
+_FACTS = ("installed", "updating", "serial", "updated_at", "drift_at", "last_seen")
+_DOCUMENTS = ("updated", "drift", "boot_after")  # JSON
 
 
 @click.command("lsnode")
@@ -34,74 +31,60 @@ _WIDE = 1000  # columns: a name cut short helps nobody, so a narrow terminal bre
 @click.pass_obj
 def command(context: Context, names: tuple[str, ...], as_json: bool) -> None:
     """List NODES (all without a name), and machines that network-booted but are no node yet."""
-    engine = open_database(context.state.database)
-    store = Nodes(engine)
-    nodes = reach.named(engine, names) if names else store.all()
-    machines = () if names else store.discovered()
+    desk = context.desk
+    nodes = ranges.named(desk, names) if names else desk.nodes.all()
+    machines = () if names else desk.machines.discovered()
     if as_json:
-        plain = [{**to_plain(node), **_known(store, node.name, files=bool(names))} for node in nodes]
+        plain = _known(desk, nodes, (*_DOCUMENTS, "touched") if names else _DOCUMENTS)
         click.echo(json.dumps({"nodes": plain, "discovered": to_plain(machines)}, indent=2))
-    elif nodes or machines:
-        now = _Now(store, Groups(engine), Overrides(context.state))
-        _show(store, Images(context.state.images), nodes, machines, now)
-    else:
+    elif not nodes and not machines:
         click.echo("No nodes yet. `imaged addnode NAME --mac MAC --image IMAGE` defines one.")
+    if nodes and not as_json:
+        _show(tuple(standings(desk, nodes)))
+    if machines and not as_json:
+        _show_machines(desk, machines)
 
 
-def _known(store: Nodes, name: str, *, files: bool) -> dict[str, Any]:
-    """What is known of the node beside its definition, for programs; ``files``: those that an install made its own."""
-    facts = store.facts(name)
-    plain = {key: facts[key] for key in ("installed", "updating", "serial", "updated_at", "drift_at", "last_seen")}
-    shown = ("updated", "drift", *(("touched",) if files else ()))
-    return plain | {key: json.loads(facts[key]) if facts[key] else None for key in shown}
+def _known(desk: Desk, nodes: Sequence[Node], documents: tuple[str, ...]) -> list[dict[str, Any]]:
+    """What is known of each beside its definition, for programs."""
+    rows, scripts = desk.nodes.every(*_FACTS, *documents), desk.runs.troubles()
+    return [
+        {
+            **to_plain(node),
+            **{key: getattr(rows[node.name], key) for key in _FACTS},
+            **{key: json.loads(text) if (text := getattr(rows[node.name], key)) else None for key in documents},
+            "scripts": scripts.get(node.name, ()),
+        }
+        for node in nodes
+        if node.name in rows
+    ]
 
 
-class _Now:
-    """What a plan for each node would be made from now."""
-
-    def __init__(self, store: Nodes, groups: Groups, overrides: Overrides) -> None:
-        self._store, self._groups, self._overrides = store, groups, overrides
-
-    def of(self, node: Node, facts: dict[str, Any]) -> Planned:
-        """With the serial that the node is at."""
-        groups = self._groups.of(node.name)
-        layers = groups, self._overrides.generation(node.name, node.image.image, groups)
-        return planned(facts["serial"] or "", node, facts["plan_hash"], layers)
-
-
-def _show(store: Nodes, images: Images, nodes: tuple[Node, ...], machines: tuple[Machine, ...], now: _Now) -> None:
-    console = Console(width=_WIDE)
-    if nodes:
-        titles = ("node", "state", "next boot", "image", "on disk", "in step", "drift", "layout", "address", "mac")
-        table = Table(*titles, box=None)
-        wanted = {image: _published(images, image) for image in {node.image for node in nodes}}
-        reasons = []
-        for node in nodes:
-            facts = store.facts(node.name)
-            installed = facts["installed"] or ""
-            updated = from_json(facts["updated"], Updated) if facts["updated"] else None
-            drift = from_json(facts["drift"], Drift) if facts["drift"] else None
-            given = Planned.read(facts["planned"])
-            standing = in_step(installed, wanted[node.image], updated, given, now.of(node, facts))
-            cells = (str(node.image), installed or "-", standing, drifted(drift))
-            place = (node.layout, str(node.address or "-"), " ".join(map(str, node.macs)))
-            table.add_row(node.name, node.state.value, node.action.value, *cells, *place)
-            reasons += [f"{node.name}: {reason}" for reason in (node.reason, trouble(updated)) if reason]
-        console.print(table)
-        for reason in reasons:
-            console.print(reason, markup=False, highlight=False)
-    if machines:
-        table = Table("discovered", "arch", "uuid", "address", "last seen", box=None)
-        for machine in machines:
-            seen = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(machine.last_seen))
-            table.add_row(str(machine.mac), machine.arch, machine.uuid or "-", machine.address or "-", seen)
-        console.print(table)
-        console.print("Discovered machines are left alone. `imaged addnode NAME --mac MAC --image IMAGE` adopts one.")
+def _show(found: Sequence[Standing]) -> None:
+    rows = []
+    for each in found:
+        node = each.node
+        waits = node.left_alone and node.action is not BootAction.LOCAL
+        rows.append((
+            node.name, node.state.value, f"({each.booting})" if waits else each.booting, str(node.image) or "-",
+            each.installed or "-", each.in_step, "-" if each.drift is None else str(each.drift), node.layout,
+            str(node.address or "-"), " ".join(map(str, node.macs)),
+        ))  # fmt: skip
+    click.echo(columns(_TITLES, rows))
+    for each in found:
+        for trouble in each.troubles:
+            click.echo(readable(f"{each.node.name}: {trouble}"))
+    setups.tell_missing([each.node for each in found])
 
 
-def _published(images: Images, image: ImageRef) -> str:
-    """Which version the name means now; empty where that cannot be told."""
+def _show_machines(desk: Desk, machines: Sequence[Machine]) -> None:
+    """Where there are any: the rules and rich take as long to load as thousands of nodes to be listed."""
+    from imaged.admin import discovery
+    from imaged.cli import lsmachine
+
     try:
-        return images.resolve(image).ref
-    except ImagedError:
-        return ""
+        proposed = {each.machine.mac: each for each in discovery.proposed(desk, discovery.read_rules(desk.state))}
+    except ImagedError:  # `imaged lsmachine` tells it
+        proposed = {}
+    lsmachine.show(list(machines), proposed)
+    click.echo("Machines without a name are left alone. `imaged assign`, `approve` and `collect` give them one.")

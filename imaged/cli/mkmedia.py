@@ -19,7 +19,6 @@ from imaged.planning.script import medium_arguments, serial
 from imaged.ramdisk import media
 from imaged.ramdisk.signed import SIGNED
 from imaged.ramdisk.trees import DEFAULT_CACHE, Cache
-from imaged.store.database import open_database
 from imaged.store.media import Media
 from imaged.store.nodes import Nodes
 from imaged.store.paths import State
@@ -51,7 +50,7 @@ def command(
     It holds the boot ramdisk and a token. A machine that starts from it tells the server its MACs; when they are those
     of a node that is to be installed, it is, as if it had come by the network. Make it again after `imaged mkramdisk`.
     """
-    nodes = open_database(context.state.database)
+    nodes = context.engine
     if revoke:
         if output or name or local:
             raise BadInput("makes no medium", where="--revoke", hint="Run it alone.")

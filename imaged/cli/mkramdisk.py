@@ -1,23 +1,17 @@
 """``imaged mkramdisk``: build the boot ramdisk and fetch the boot loaders."""
 
-import os
 import platform
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 from rich.console import Console
 
 from imaged.cli.context import Context
-from imaged.model.errors import BadInput
-from imaged.model.names import ImageRef
 from imaged.model.size import format_size
-from imaged.ramdisk.build import Order, Result, build
-from imaged.ramdisk.kernel import DEFAULT_PACKAGES, KernelChoice, Source
-from imaged.ramdisk.trees import DEFAULT_CACHE, Cache
-from imaged.store.images import Images
-from imaged.store.paths import shipped
+from imaged.ramdisk.build import Result
+from imaged.ramdisk.kernel import DEFAULT_PACKAGES
+from imaged.ramdisk.make import make
 
 
 @click.command("mkramdisk")
@@ -53,29 +47,14 @@ def command(
     """
     started = time.monotonic()
     console = Console(highlight=False)
-    arch = arch or platform.machine()
-    choice = KernelChoice.parse(kernel, arch=arch)
-    if choice.source is Source.HOST and arch != platform.machine():
-        raise BadInput(f"this machine's kernel is not for {arch}", where="--kernel host")
-    if firmware and choice.source is not Source.DEBIAN:
-        raise BadInput(
-            "--firmware goes with --kernel debian only", hint="Other kernels bring lib/firmware of their own."
-        )
-    order = Order(
-        choice, arch, shipped("installer"), output or context.state.boot,
-        platform.release(), mirror, firmware, refresh,
-    )  # fmt: skip
-
-    def image_tree(ref: ImageRef) -> Path:
-        images = Images(context.state.images)
-        return images.tree(images.resolve(ref))
 
     def say(line: str) -> None:
         console.print(f"  {line}", style="dim", markup=False, soft_wrap=True)
 
-    cache = Cache(Path(os.environ.get("IMAGED_CACHE") or DEFAULT_CACHE).absolute())
-    created = datetime.now(UTC).isoformat(timespec="seconds")
-    result = build(order, cache, image_tree, created, say)
+    result = make(
+        context.state, kernel, arch or platform.machine(), say,
+        output=output, mirror=mirror, firmware=firmware, refresh=refresh,
+    )  # fmt: skip
     console.print(summary(result, time.monotonic() - started), markup=False, soft_wrap=True)
 
 

@@ -2,9 +2,9 @@
 
 import click
 
+from imaged.admin import images
 from imaged.cli.context import Context
-from imaged.model.names import DEFAULT_CHANNEL, ImageRef, channel_name
-from imaged.store.images import Images
+from imaged.model.names import DEFAULT_CHANNEL, ImageRef
 
 
 @click.command("publish")
@@ -13,7 +13,5 @@ from imaged.store.images import Images
 @click.pass_obj
 def command(context: Context, version: str, channel: str) -> None:
     """Let CHANNEL (stable without a name) of an image mean IMAGE@VERSION from now on."""
-    images = Images(context.state.images)
-    wanted = images.resolve(ImageRef.parse(version))
-    images.publish(wanted, channel_name(channel))
+    wanted = images.publish(context.desk, ImageRef.parse(version), channel)
     click.echo(f"{wanted.ref} is {channel} now")

@@ -1,40 +1,37 @@
-"""What the verbs that speak to running nodes share: names to nodes, how ssh gets there, and how that is asked for."""
+"""What the verbs that speak to running nodes share: how ssh gets there, and how that is asked for."""
 
-import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
 import click
 import sqlalchemy as sa
 from attrs import frozen
-from ClusterShell.NodeSet import NodeSet, NodeSetException
-from ClusterShell.NodeUtils import GroupResolver, GroupResolverError, GroupSource
 
 from imaged.model.errors import BadInput
-from imaged.model.lease import LeaseState
-from imaged.model.node import Node
+from imaged.model.node import Node, NodeState
 from imaged.planning import ssh
 from imaged.planning.ssh import Door
-from imaged.store.groups import Groups
 from imaged.store.leases import LeaseStore
 from imaged.store.nodes import Nodes
 
+_RAMDISK = frozenset((NodeState.INSTALLING, NodeState.FAILED))
 AGENT = "/usr/sbin/imaged"  # on a node; sshd's PATH may lack it
 
 
 @frozen
 class Ssh:
-    """How the admin wants nodes to be reached; ``options`` are ssh_config(5)'s, ``Key=value``."""
+    """How the admin wants nodes to be reached; ``options`` are ssh_config(5)'s, ``Key=value``. ``installer``: in the
+    boot ramdisk."""
 
     user: str = "root"
     key: Path | None = None
     options: tuple[str, ...] = ()
     fanout: int = 32
     timeout: float | None = None
+    installer: bool = False
 
 
 def options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -50,51 +47,29 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def also_installer(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Of verbs that make sense in the boot ramdisk, too; ``take`` reads it."""
+    return click.option("--installer", is_flag=True, help="Into nodes that are in the installer, failed ones too.")(
+        command
+    )
+
+
 def take(given: dict[str, Any]) -> Ssh:
     """The values of ``options``, taken out of a command's keywords. Raises BadInput."""
     wanted = tuple(given.pop("ssh_options"))
     for option in wanted:
         if "=" not in option or "\n" in option:
             raise BadInput(f"{option!r} is not KEY=VALUE", where="--ssh-option")
-    return Ssh(given.pop("ssh_user"), given.pop("ssh_key"), wanted, given.pop("fanout"), given.pop("timeout"))
-
-
-def named(engine: sa.Engine, ranges: Sequence[str]) -> tuple[Node, ...]:
-    """The nodes that ``node[001-064,100]``, ``@rack1``, ``@*!node05`` and the like mean, in that order.
-
-    ``@*`` are all nodes. Raises BadInput, NotFound for a group or a node that is not defined.
-    """
-    store, groups = Nodes(engine), Groups(engine)
-    known = {group.name: ",".join(groups.nodes(group.name)) for group in groups.all()}
-    everyone = {node.name: node for node in store.all()} if any("@" in each for each in ranges) else {}
-    resolver = GroupResolver(GroupSource("imaged", known, ",".join(everyone)), illegal_chars=set())
-    for name in re.findall(r"@([a-z0-9][a-z0-9._-]*)", ",".join(ranges)):
-        groups.get(name)  # ClusterShell takes a group that there is not for an empty one
-    try:
-        names = [str(name) for each in ranges for name in NodeSet(each, resolver=resolver)]
-    except (NodeSetException, GroupResolverError) as error:
-        hint = "Write nodes like node01, node[01-64,100]!node17, or @group."
-        raise BadInput(str(error), hint=hint) from None
-    return tuple(everyone.get(name) or store.get(name) for name in dict.fromkeys(names))
-
-
-def unfolded(ranges: str) -> tuple[str, ...]:
-    """The names in ``node[001-064]!node017``, in their order, whether or not there are such nodes. Raises BadInput."""
-    try:
-        return tuple(str(name) for name in NodeSet(ranges, resolver=GroupResolver(GroupSource("none"))))
-    except (NodeSetException, GroupResolverError) as error:
-        raise BadInput(str(error), where=ranges, hint="Write names like node[001-064].") from None
-
-
-def folded(names: Sequence[str]) -> str:
-    """``node[01-03,07]``."""
-    return str(NodeSet.fromlist(list(names)))
+    return Ssh(
+        given.pop("ssh_user"), given.pop("ssh_key"), wanted, given.pop("fanout"), given.pop("timeout"),
+        given.pop("installer", False),
+    )  # fmt: skip
 
 
 @contextmanager
 def ssh_config(engine: sa.Engine, nodes: Sequence[Node], how: Ssh) -> Iterator[Path]:
     """A directory of files for ssh while the block runs; its ssh_config(5) is what to give to ``ssh -F``."""
-    doors = tuple(_door(Nodes(engine), LeaseStore(engine), node) for node in nodes)
+    doors = tuple(_door(Nodes(engine), LeaseStore(engine), node, installer=how.installer) for node in nodes)
     with tempfile.TemporaryDirectory(prefix="imaged-ssh-") as name:
         known, config = Path(name, "known_hosts"), Path(name, "config")
         known.write_text(ssh.known_hosts(doors))
@@ -103,12 +78,16 @@ def ssh_config(engine: sa.Engine, nodes: Sequence[Node], how: Ssh) -> Iterator[P
         yield config
 
 
-def _door(store: Nodes, leases: LeaseStore, node: Node) -> Door:
-    keys = tuple((store.fact(node.name, "host_keys") or "").splitlines())
-    return Door(node.name, node.address or _leased(leases, node), keys)
+def is_there(engine: sa.Engine, node: Node, *, installer: bool) -> bool:
+    """Whether the node is where it is looked for, as far as we were told: in the boot ramdisk, or in its own system.
+
+    Whose last install has ended, or who was in rescue, may be in either until its own system has reported.
+    """
+    known = Nodes(engine).fact(node.name, "installer_key") is not None
+    return known if installer else not (known and node.state in _RAMDISK)
 
 
-def _leased(leases: LeaseStore, node: Node) -> IPv4Address | None:
-    """The address that a node without one of its own was given last; without any, its name must resolve."""
-    held = [each for each in leases.load() if each.mac in node.macs and each.state is LeaseState.BOUND]
-    return max(held, key=lambda each: each.expires).address if held else None
+def _door(store: Nodes, leases: LeaseStore, node: Node, *, installer: bool) -> Door:
+    keys = store.fact(node.name, "installer_key" if installer else "host_keys") or ""
+    address = node.address or leases.latest(node.macs)  # without any, its name must resolve
+    return Door(node.name, address, tuple(keys.splitlines()), "root" if installer else "")

@@ -26,6 +26,7 @@ from imaged.rehearsal.machine import DiskOption, MachineSpec, NicModel, Way
 from imaged.rehearsal.phases import Facts, Outcome, Row
 from imaged.rehearsal.rehearsal import Rehearsal
 from imaged.rehearsal.update import Step, play, story
+from imaged.store.events import Events
 from imaged.store.images import Images
 
 _NUMBERED = re.compile(r"(.*?)([0-9]*)", re.ASCII)
@@ -109,6 +110,7 @@ def command(
         secure_boot=secure_boot,
         arch=arch,
     )
+    rehearsed = image
     logs = log_dir or context.state.logs / "rehearsals" / time.strftime("%Y%m%d-%H%M%S")
     console = Console(highlight=False)
     screen = _Screen(console)
@@ -131,9 +133,20 @@ def command(
             if updates:
                 assert ssh_key is not None
                 _update(console, rehearsal, image, names, ssh_key)
+            if until is None:
+                _record(context, rehearsed, spec, {"outcome": "ready"})
+        except ImagedError as error:
+            _record(context, rehearsed, spec, {"outcome": "failed", "reason": str(error)})
+            raise
         finally:
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not stop the cleaning up
             _report(console, rehearsal, screen.latest)
+
+
+def _record(context: Context, image: str, spec: MachineSpec, said: dict[str, str]) -> None:
+    """Kept as an event of the version, for whoever asks later: the web page does."""
+    ref = Images(context.state.images).resolve(ImageRef.parse(image)).ref
+    Events(context.desk.engine).tell("rehearsal", ref, {**said, "firmware": spec.firmware.value, "way": spec.way.value})
 
 
 def numbered(node: str, count: int) -> tuple[str, ...]:

@@ -1,16 +1,11 @@
 """``imaged replacenode``: another machine takes a node's place."""
 
 import click
-from attrs import evolve
 
-from imaged.cli import defining
+from imaged.admin import nodes
+from imaged.cli import setups
 from imaged.cli.context import Context
 from imaged.model.net import Mac
-from imaged.model.node import BootAction
-from imaged.store.database import open_database
-from imaged.store.nodes import Nodes
-
-_GONE = {"inventory": None, "plan_hash": None, "secure_boot": None}  # facts of the old machine
 
 
 @click.command("replacenode")
@@ -25,12 +20,9 @@ def command(context: Context, name: str, macs: tuple[str, ...], uuid: str, disks
     Name, address, groups, image, overrides and kept identity (host keys, machine-id) stay. Its next network boot
     installs it, unless it has the old disks.
     """
-    nodes = Nodes(open_database(context.state.database))
-    node = nodes.get(name)
-    new = tuple(dict.fromkeys(Mac.parse(mac) for mac in macs))
-    nodes.change([evolve(node, macs=new, uuid=defining.uuid(uuid))], **_GONE)
-    action = BootAction.LOCAL if disks_moved else BootAction.INSTALL
-    nodes.set_action([name], action)
-    click.echo(
-        f"{name}: {', '.join(map(str, new))}, was {', '.join(map(str, node.macs))}; next network boot: {action.value}"
-    )
+    desk = context.desk
+    old = desk.nodes.get(name)
+    new = nodes.replace(desk, name, tuple(map(Mac.parse, macs)), uuid, disks_moved=disks_moved)
+    now, before = (", ".join(map(str, each.macs)) for each in (new, old))
+    click.echo(f"{name}: {now}, was {before}; next network boot: {new.action.value}")
+    setups.tell_missing([new])

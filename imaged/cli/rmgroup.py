@@ -2,9 +2,9 @@
 
 import click
 
+from imaged.admin import groups
+from imaged.cli import setups
 from imaged.cli.context import Context
-from imaged.store.database import open_database
-from imaged.store.groups import Groups
 
 
 @click.command("rmgroup")
@@ -12,10 +12,8 @@ from imaged.store.groups import Groups
 @click.option("--force", is_flag=True, help="Also groups with nodes in them, which lose them.")
 @click.pass_obj
 def command(context: Context, names: tuple[str, ...], force: bool) -> None:
-    """Forget GROUPs. The files of their overrides stay."""
-    groups = Groups(open_database(context.state.database))
+    """Forget GROUPs, and say what nodes are without them. The files of their overrides stay."""
+    effects = groups.remove(context.desk, names, force=force)
     for name in names:
-        groups.get(name)  # all of them exist, or none is removed
-    for name in names:
-        groups.remove(name, force=force)
         click.echo(f"{name}: removed")
+    setups.tell(effects)

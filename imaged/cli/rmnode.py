@@ -2,12 +2,8 @@
 
 import click
 
-from imaged.cli import reach
+from imaged.admin import nodes
 from imaged.cli.context import Context
-from imaged.store.database import open_database
-from imaged.store.nodes import Nodes
-from imaged.store.overrides import Overrides
-from imaged.store.vault import Vault
 
 
 @click.command("rmnode")
@@ -18,10 +14,5 @@ def command(context: Context, names: tuple[str, ...]) -> None:
 
     Their disks stay as they are.
     """
-    engine = open_database(context.state.database)
-    nodes = Nodes(engine)
-    for name in [node.name for node in reach.named(engine, names)]:  # all of them exist, or none is removed
-        nodes.remove(name)
-        Overrides(context.state).forget(name)  # there may be secrets among them
-        Vault(context.state.vault).forget(name)
+    for name in nodes.remove(context.desk, names):
         click.echo(f"{name}: removed")

@@ -2,10 +2,9 @@
 
 import click
 
+from imaged.admin import images
 from imaged.cli.context import Context
-from imaged.model.errors import BadInput
 from imaged.model.names import ImageRef
-from imaged.store.images import Images
 
 
 @click.command("rollback")
@@ -13,9 +12,7 @@ from imaged.store.images import Images
 @click.pass_obj
 def command(context: Context, image: str) -> None:
     """Move CHANNEL (stable without one) of IMAGE back to the version that it meant before. No version is lost."""
-    ref = ImageRef.parse(image)
-    if ref.version:
-        raise BadInput(f"{image} is a version, and only channels move", hint=f"Name a channel: {ref.image}@stable.")
-    left, version = Images(context.state.images).rollback(ref.image, ref.channel)
-    click.echo(f"{ref.image}@{ref.channel}: from version {left} back to {version.number} ({version.origin})")
+    moved = images.roll_back(context.desk, ImageRef.parse(image))
+    now = moved.version
+    click.echo(f"{now.image}@{moved.channel}: from version {moved.before} back to {now.number} ({now.origin})")
     click.echo("`imaged updateclient` brings nodes there.")

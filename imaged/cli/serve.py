@@ -22,7 +22,7 @@ def command(context: Context) -> None:
 
     speak_as("imaged serve")
     reactor = cast(Any, installed)
-    daemon = Daemon(settings, reactor)
+    daemon = Daemon(settings, reactor, context.path)
     log: Any = textFileLogObserver(sys.stderr)
     globalLogBeginner.beginLoggingTo([log], redirectStandardIO=False)
     daemon.start()

@@ -4,14 +4,10 @@ from typing import Any
 
 import click
 
+from imaged.admin.groups import set_host
 from imaged.cli import hosting
 from imaged.cli.context import Context
 from imaged.model.codec import to_plain
-from imaged.model.host import Host
-from imaged.store.database import open_database
-from imaged.store.groups import Groups
-from imaged.store.hosts import Hosts
-from imaged.store.nodes import Nodes
 
 
 @click.command("sethost")
@@ -25,16 +21,7 @@ def command(context: Context, /, name: str, *, group: bool, clear: bool, **said:
 
     Without options: show what was said.
     """
-    new, engine = hosting.host(**said), open_database(context.state.database)
-    groups, hosts = Groups(engine), Hosts(engine)
-    if group:
-        groups.get(name)
-    else:
-        Nodes(engine).get(name)
-    put, known = (hosts.put_group, hosts.group(name)) if group else (hosts.put_node, hosts.node(name))
-    host = new.over(Host() if clear else known)
-    if host != known:
-        put(name, host)
+    host = set_host(context.desk, name, hosting.host(**said), group=group, clear=clear)
     for key, value in to_plain(host).items():
         if value is not None:
             shown = ", ".join(link.name for link in host.network.links) if key == "network" and host.network else value

@@ -7,6 +7,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+from imaged.admin import ranges
 from imaged.cli import autoinstall as install
 from imaged.cli import plain, reach
 from imaged.cli.context import Context
@@ -16,7 +17,6 @@ from imaged.planning.answers import DONE, NOT_FOUND, REFUSED, Heard, counts, rea
 from imaged.planning.plain import NOT_DONE
 from imaged.planning.rollout import Rollout, Standing, allowed_failures, equal_groups
 from imaged.remote.fanout import Answer, fan_out
-from imaged.store.database import open_database
 from imaged.store.nodes import Nodes
 
 _SHOWN = 20  # paths of each kind, without --all
@@ -55,8 +55,8 @@ def command(
     itself, protected paths and other mounts are left alone.
     """
     how = reach.take(given)
-    engine = open_database(context.state.database)
-    wanted = reach.named(engine, nodes)
+    engine = context.desk.engine
+    wanted = ranges.named(context.desk, nodes)
     rollout = Rollout(
         tuple(node.name for node in wanted), how.fanout, given.pop("canaries"),
         allowed_failures(given.pop("max_failures"), len(wanted)),
@@ -89,12 +89,12 @@ def command(
         click.echo(json.dumps({each.node: {"fault": each.fault, "answer": to_plain(each.answer)} for each in heard}))
     elif given["dry_run"]:
         for text, names in equal_groups([(each.node, proposal(each, everything)) for each in heard]):
-            click.echo(f"{reach.folded(names)}: {text}")
+            click.echo(f"{ranges.folded(names)}: {text}")
     skipped, failed = rollout.standing(Standing.SKIPPED), rollout.standing(Standing.FAILED)
     if skipped:
-        console.print(f"not begun, because {rollout.stopped}: {reach.folded(skipped)}", markup=False)
+        console.print(f"not begun, because {rollout.stopped}: {ranges.folded(skipped)}", markup=False)
     if failed:
-        raise ImagedError(f"{len(failed)} of {len(rollout.nodes)} nodes failed", where=reach.folded(failed))
+        raise ImagedError(f"{len(failed)} of {len(rollout.nodes)} nodes failed", where=ranges.folded(failed))
 
 
 def arguments(

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from imaged.admin import ranges
 from imaged.cli import reach
 from imaged.cli.context import Context
 from imaged.model.codec import to_plain
@@ -14,7 +15,6 @@ from imaged.model.update import Drift
 from imaged.planning.answers import DONE, DRIFTED, read_drift, why_not
 from imaged.planning.rollout import Rollout, equal_groups
 from imaged.remote.fanout import Answer, fan_out
-from imaged.store.database import open_database
 
 _SHOWN = 20  # differences of each owner, without --all
 _DRIFT = 9  # exit code; 1 to 8 are errors, see model/errors.py
@@ -35,8 +35,8 @@ def command(context: Context, /, nodes: tuple[str, ...], everything: bool, as_js
     """
     checksum = given.pop("checksum")
     how = reach.take(given)
-    engine = open_database(context.state.database)
-    wanted = reach.named(engine, nodes)
+    engine = context.desk.engine
+    wanted = ranges.named(context.desk, nodes)
     heard: list[tuple[str, Drift | None, str]] = []
     line = shlex.join((reach.AGENT, "verify", "--json", "--report", *(("--checksum",) if checksum else ())))
     with reach.ssh_config(engine, wanted, how) as config:
@@ -46,13 +46,13 @@ def command(context: Context, /, nodes: tuple[str, ...], everything: bool, as_js
         click.echo(json.dumps({name: {"fault": fault, "drift": to_plain(drift)} for name, drift, fault in heard}))
     else:
         for text, names in equal_groups([(name, said(drift, fault, everything)) for name, drift, fault in heard]):
-            click.echo(f"{reach.folded(names)}: {text}")
+            click.echo(f"{ranges.folded(names)}: {text}")
     silent = [name for name, drift, _ in heard if drift is None]
     if silent:
-        raise ImagedError(f"{len(silent)} of {len(heard)} nodes gave no answer", where=reach.folded(silent))
+        raise ImagedError(f"{len(silent)} of {len(heard)} nodes gave no answer", where=ranges.folded(silent))
     drifted = [name for name, drift, _ in heard if drift and drift.count]
     if drifted:
-        hint = f"imaged updateclient {reach.folded(drifted)}"
+        hint = f"imaged updateclient {ranges.folded(drifted)}"
         click.echo(f"{len(drifted)} of {len(heard)} nodes have drifted; `{hint}` brings them back.", err=True)
     return _DRIFT if drifted else 0
 

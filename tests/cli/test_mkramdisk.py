@@ -91,7 +91,9 @@ def test_built_then_unchanged(site: Path) -> None:
     assert f"{site}/boot/ramdisk/x86_64: built in" in first.stdout
     assert f"{site}/boot/ramdisk/x86_64: unchanged since" in second.stdout
     assert (site / "boot/loaders/undionly.kpxe").stat().st_size > 50_000
-    assert (site / "boot/loaders/snponly.efi").read_bytes()[:2] == b"MZ"  # a PE program
+    for name in ("loaders/snponly.efi", "memtest/memtest86+x64.efi"):
+        assert (site / "boot" / name).read_bytes()[:2] == b"MZ"  # a PE program
+    assert (site / "boot/memtest/memtest86+x64.bin").read_bytes()[0x202:0x206] == b"HdrS"  # Linux' boot protocol
 
 
 def test_what_is_said_at_the_end() -> None:

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from imaged.model.codec import from_json, to_json
+from imaged.model.states import ScriptEnd, StateRun
 from imaged.model.wishes import Wishes
 from imaged.store.database import open_database
 from imaged.store.nodes import Nodes
+from imaged.store.stateruns import StateRuns
 from tests.cli.test_nodes import ADD, call, said, site
 from tests.daemon.test_provisioning import MACHINE
 
@@ -35,6 +37,33 @@ def test_what_runs_and_why(site: Path) -> None:
     (site.parent / "state/scripts/post-install/README").write_text("")
     assert "README: no such names are run" in said(call(site, "lsscript", "n1"))
     assert "no node 'none'" in said(call(site, "lsscript", "none"))
+
+
+def test_how_state_scripts_went(site: Path) -> None:
+    call(site, *ADD)
+    runs = StateRuns(open_database(site.parent / "state/imaged.sqlite"))
+    for state in ("ready", "drain"):
+        place = site.parent / f"state/scripts/state/{state}/10all.x"
+        place.parent.mkdir(parents=True)
+        place.write_text("#!/bin/sh\n")
+    listed = call(site, "lsscript", "n1").output.splitlines()
+    assert [line.split()[0] for line in listed[1:]] == ["state/ready", "state/drain"]
+    runs.keep(StateRun("n1", "ready", "r", 1e9, (ScriptEnd("10all.x", 0, "ended with 1"),), text="s3cret"))
+    runs.keep(StateRun("n1", "drain", "r", 2e9, (ScriptEnd("10all.x", 7),), code=0))
+    listed = call(site, "lsscript", "n1").output.splitlines()
+    assert [line.partition(" ")[0] for line in listed[3:]] == ["state/ready", "state/drain"]
+    assert listed[3].endswith(": 10all.x: ended with 1; given to the node, which has not told of its end")
+    assert listed[4].endswith(": done")
+    found = json.loads(call(site, "lsscript", "n1", "--json").output)
+    assert found["state/ready"] == [{"file": "scripts/state/ready/10all.x", "for": "all"}]
+    assert [(run["state"], run["over"], run["trouble"], run["text"]) for run in found["runs"]] == [
+        ("ready", False, "10all.x: ended with 1", ""), ("drain", True, "", "")
+    ]  # fmt: skip
+    assert "10all.x" not in call(site, "lsnode").output, "it is not over"
+    runs.keep(StateRun("n1", "ready", "r", 1e9, (ScriptEnd("10all.x", 0, "ended with 1"),), code=0))
+    assert "n1: scripts/state/ready: 10all.x: ended with 1\n" in call(site, "lsnode").output
+    (node,) = json.loads(call(site, "lsnode", "n1", "--json").output)["nodes"]
+    assert node["scripts"] == ["scripts/state/ready: 10all.x: ended with 1"]
 
 
 def test_a_script_is_not_shown_in_a_plan(site: Path) -> None:
