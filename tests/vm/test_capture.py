@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from imaged import process
-from imaged.cli.diffimage import different
 from imaged.model.names import ImageRef
 from imaged.model.settings import Settings
 from imaged.rehearsal.machine import MachineSpec
 from imaged.rehearsal.rehearsal import Rehearsal
+from imaged.store.changes import different
 from imaged.store.images import Images
 
 pytestmark = pytest.mark.matrix

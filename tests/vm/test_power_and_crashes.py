@@ -14,7 +14,7 @@ from imaged.model.node import NodeState
 from imaged.model.report import Status
 from imaged.rehearsal.machine import DiskOption, MachineSpec
 from imaged.rehearsal.rehearsal import Rehearsal
-from imaged.store.database import leases
+from imaged.store.tables import leases
 
 pytestmark = pytest.mark.matrix
 

@@ -4,17 +4,17 @@ from collections.abc import Callable
 
 from imaged.rehearsal.machine import DiskOption, MachineSpec
 from imaged.rehearsal.rehearsal import Rehearsal
+from imaged.store.machines import Machines
 from tests.vm.disks import untouched
 
 
 def test_an_unknown_machine_is_listed_and_boots_from_its_own_disk(rehearse: Callable[..., Rehearsal]) -> None:
     r = rehearse()
-    guest = r.machine("stranger", MachineSpec(disks=(DiskOption.parse("virtio,8G"),)), image="debian-12")
-    (mac,) = r.nodes.get("stranger").macs
-    r.nodes.remove("stranger")
+    guest = r.stranger("stranger", MachineSpec(disks=(DiskOption.parse("virtio,8G"),)))
+    (mac,) = guest.who.macs
     guest.power_on()
     r.wait_console("stranger", "boots from its own disk")
-    (seen,) = r.nodes.discovered()
+    (seen,) = Machines(r.engine).discovered()
     assert (seen.mac, seen.arch) == (mac, "bios")
     assert str(seen.address).startswith("10.99.")
     assert untouched(guest.disks[0])

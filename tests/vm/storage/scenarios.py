@@ -16,7 +16,6 @@ from imaged.model.plan import (
     MakeSwapFile,
     MakeTable,
     MakeVolume,
-    MirrorEsp,
     Mount,
     OpenCrypt,
     PlannedPartition,
@@ -29,6 +28,7 @@ from imaged.model.plan import (
 )
 from imaged.model.size import GIB, MIB
 from imaged.model.stack import Filesystem
+from imaged.model.uefi import MirrorEsp
 from installer import storage
 from tests.vm.storage.__main__ import Scenario, Scenarios
 
