@@ -117,7 +117,7 @@ def appliance(source: Path, image: DiskImage, wanted: str, boot: Path) -> Iterat
         process.run(overlay_argv(files.overlay, image))
         listener.bind(files.socket)
         listener.listen(1)
-        command = ("setpriv", "--pdeathsig", "KILL", "--", *argv(arch, accelerator(), files, image, wanted))
+        command = ("setpriv", "--pdeathsig", "KILL", "--", *argv(arch, accelerator(boot), files, image, wanted))
         guest = process.start(command, output=here / "console")
         try:
             with _accept(listener, guest, here / "console") as stream:

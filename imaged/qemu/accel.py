@@ -1,4 +1,4 @@
-"""Whether KVM works here. An emulated or nested host may offer /dev/kvm and then hang every guest in its firmware."""
+"""Whether KVM works here. An emulated or nested host may offer /dev/kvm and then hang every guest."""
 
 import os
 import tempfile
@@ -6,28 +6,33 @@ import time
 from pathlib import Path
 
 from imaged import process
+from imaged.model.boot import RAMDISK_DIR
 from imaged.qemu.options import Accel
 
 _KVM = Path("/dev/kvm")
-_SECONDS = 3.0
-# SeaBIOS and the card's iPXE print to the serial port; real hardware is through both in half a second.
+_SECONDS = 5.0
+# Firmware, the card's iPXE and the kernel print to the serial port; real hardware is through all of it in a second.
+# Some hosts get through the firmware and hang while the kernel unpacks itself.
 _PROBE = (
     "setpriv", "--pdeathsig", "KILL", "--",
-    "qemu-system-x86_64", "-accel", "kvm", "-cpu", "host", "-machine", "q35,graphics=off", "-m", "64", "-nodefaults",
-    "-no-user-config", "-display", "none", "-serial", "stdio", "-device", "virtio-net-pci",
+    "qemu-system-x86_64", "-accel", "kvm", "-cpu", "host", "-machine", "q35,graphics=off", "-m", "512", "-nodefaults",
+    "-no-user-config", "-display", "none", "-serial", "stdio", "-device", "virtio-net-pci", "-append", "console=ttyS0",
+    "-kernel",
 )  # fmt: skip
-_WORKED = b"iPXE"
+_WORKED = b"Linux version"
 
 
-def accelerator() -> Accel:
-    """KVM when a guest gets through its firmware under it within seconds, else emulation."""
-    return Accel.KVM if os.access(_KVM, os.R_OK | os.W_OK) and _boots() else Accel.TCG
+def accelerator(boot: Path) -> Accel:
+    """KVM when a guest starts the kernel of the boot ramdisk under it within seconds, else emulation."""
+    kernel = boot / RAMDISK_DIR / "x86_64" / "vmlinuz"
+    usable = os.access(_KVM, os.R_OK | os.W_OK) and kernel.is_file()
+    return Accel.KVM if usable and _starts(kernel) else Accel.TCG
 
 
-def _boots() -> bool:
+def _starts(kernel: Path) -> bool:
     with tempfile.TemporaryDirectory(prefix="imaged-kvm-") as directory:
         console = Path(directory) / "console"
-        guest = process.start(_PROBE, output=console)
+        guest = process.start((*_PROBE, str(kernel)), output=console)
         try:
             deadline = time.monotonic() + _SECONDS
             while guest.poll() is None and time.monotonic() < deadline:

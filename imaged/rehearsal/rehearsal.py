@@ -90,7 +90,7 @@ class Rehearsal:
             )
             undo.callback(self.daemon.stop)
             if self._accel is None:
-                self._accel = accelerator()
+                self._accel = accelerator(self.site.boot)
             self._undo = undo.pop_all()
         return self
 

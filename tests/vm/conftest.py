@@ -69,9 +69,9 @@ def site() -> Settings:
 
 
 @pytest.fixture(scope="session")
-def accel() -> Accel:
+def accel(site: Settings) -> Accel:
     """Found out once: it takes some seconds where KVM pretends."""
-    return accelerator()
+    return accelerator(Path(site.state) / "boot")
 
 
 @pytest.fixture
