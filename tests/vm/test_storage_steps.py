@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from attrs import frozen
 
+import installer
 from imaged.model.boot import RAMDISK_DIR
 from imaged.model.codec import from_plain, to_json
 from imaged.model.hardware import Inventory
@@ -20,6 +21,7 @@ from imaged.model.plan import PlannedPartition
 from imaged.model.settings import Settings
 from imaged.model.size import GIB, MIB
 from imaged.ramdisk import cpio
+from imaged.ramdisk.agent import agent_files
 from imaged.rehearsal.machine import Accel, Attachments, DiskOption, MachineSpec, argv, identity
 from tests.vm.storage import scenarios
 from tests.vm.storage.__main__ import Scenarios
@@ -27,7 +29,6 @@ from tests.vm.storage.__main__ import Scenarios
 pytestmark = pytest.mark.matrix
 
 _HERE = Path(__file__).parent
-_REPOSITORY = _HERE.parents[1]
 _PATIENCE = 1500  # seconds for the whole boot where the guest is emulated
 _HOME = "usr/lib/imaged-test"
 
@@ -59,10 +60,8 @@ def overlay(scenarios: Scenarios) -> bytes:
         cpio.Entry.file("scenarios.json", to_json(scenarios).encode()),
         cpio.Entry.file(f"{_HOME}/storage/__main__.py", (_HERE / "storage/__main__.py").read_bytes()),
     ]
-    for package in ("installer", "imaged/model"):
-        for path in sorted((_REPOSITORY / package).glob("*.py")):
-            entries.append(cpio.Entry.file(f"{_HOME}/{path.relative_to(_REPOSITORY)}", path.read_bytes()))
-    entries.append(cpio.Entry.file(f"{_HOME}/imaged/__init__.py", b""))
+    agent = agent_files(Path(installer.__file__).parent, libraries=())
+    entries += [cpio.Entry.file(f"{_HOME}/{name}", content) for name, content in agent.items()]
     return cpio.archive(entries)
 
 
