@@ -28,6 +28,8 @@ _EVERYBODY: Final = IPv4Address("255.255.255.255")
 _BATCH: Final = 256  # datagrams that are taken from the kernel in a turn of the reactor
 _BUFFER: Final = 1 << 20  # bytes; the packets of a whole row of racks that was switched on at once
 _LARGEST: Final = 1 << 16
+_GATHER: Final = 0.004  # seconds for which packets are left to gather,
+_DENSE: Final = 0.01  # where they come at such distances
 
 
 @frozen
@@ -56,22 +58,63 @@ _text = lru_cache(maxsize=4096)(str)
 
 
 @implementer(IReadDescriptor)
-class _Reader:
-    """Feeds one socket's datagrams to a callback, as many at a time as there are."""
+class Reader:
+    """Feeds one socket's datagrams to a callback, as many at a time as there are.
 
-    def __init__(self, bound: socket.socket, received: Callable[[Any], None], lost: Any) -> None:
+    Where they come one after the other they are left to gather: to wake up for a packet costs several times what the
+    packet costs, and leases wait as long for others that go to the disk with them. A lone packet waits for nothing.
+    """
+
+    def __init__(self, bound: socket.socket, received: Callable[[Any], None], lost: Any, reactor: Any) -> None:
         self._socket = bound
         self._received = received
         self._lost = lost
+        self._reactor = reactor
         self._buffer = bytearray(_LARGEST)
+        self._last = float("-inf")
+        self._gathering: Any = None
+        reactor.addReader(self)
 
     def fileno(self) -> int:
+        """For the reactor."""
         return self._socket.fileno()
 
     def logPrefix(self) -> str:
+        """For the reactor's log."""
         return "dhcp"
 
     def doRead(self) -> None:
+        """Called by the reactor when there is something to read."""
+        now = self._reactor.seconds()
+        dense, self._last = now - self._last < _DENSE, now
+        self._take()
+        if dense and self._socket.fileno() >= 0:
+            self._reactor.removeReader(self)
+            self._gathering = self._reactor.callLater(_GATHER, self._gathered)
+
+    def close(self) -> None:
+        """Read no more. The socket is not closed."""
+        self._reactor.removeReader(self)
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._gathering = None
+
+    def connectionLost(self, reason: object) -> None:
+        """Called by the reactor when it drops us."""
+        self._lost()
+
+    def _gathered(self) -> None:
+        self._gathering = None
+        some = self._take()
+        if self._socket.fileno() < 0:
+            return
+        if some:
+            self._last = self._reactor.seconds()
+            self._gathering = self._reactor.callLater(_GATHER, self._gathered)
+        else:
+            self._reactor.addReader(self)
+
+    def _take(self) -> bool:
         arrived = []
         try:
             for _ in range(_BATCH):
@@ -83,9 +126,7 @@ class _Reader:
             self._lost()  # the interface went away or down
         if arrived:
             self._received(arrived)
-
-    def connectionLost(self, reason: object) -> None:
-        self._lost()
+        return bool(arrived)
 
 
 class InterfaceSockets:
@@ -106,7 +147,7 @@ class InterfaceSockets:
         self._ancillary = [(socket.IPPROTO_IP, _IP_PKTINFO, info)]
         self._reactor = reactor
         self._sockets: dict[bool, socket.socket] = {}
-        self._readers: list[_Reader] = []
+        self._readers: list[Reader] = []
         self._raw: socket.socket | None = None
         try:
             for on_proxy_port, port in ((False, ports.server), (True, ports.proxy)):
@@ -140,15 +181,15 @@ class InterfaceSockets:
         """Stop listening on this interface; safe to call again."""
         self.alive = False
         for reader in self._readers:
-            self._reactor.removeReader(reader)
+            reader.close()
         for opened in (*self._sockets.values(), *([self._raw] if self._raw else [])):
             opened.close()
         self._readers, self._sockets, self._raw = [], {}, None
 
     def _read(self, bound: socket.socket, on_proxy_port: bool, received: Received) -> None:
-        reader = _Reader(bound, lambda arrived: received(self, arrived, on_proxy_port), self.close)
-        self._readers.append(reader)
-        self._reactor.addReader(reader)
+        self._readers.append(
+            Reader(bound, lambda arrived: received(self, arrived, on_proxy_port), self.close, self._reactor)
+        )
 
     def _udp_end(self, to: Destination) -> tuple[IPv4Address, int]:
         match to:
