@@ -48,7 +48,8 @@ class QuickChannel(HTTPChannel):
         self.resetTimeout()
         last = _CLOSE.search(found[2])
         end = b"Connection: close\r\n" if last else b""
-        self.transport.write(_ANSWER % (datetimeToString(), len(body), end, body))
+        write = getattr(self.transport, "write_at_once", self.transport.write)
+        write(_ANSWER % (datetimeToString(), len(body), end, body))
         if last:
             self._quick, self.persistent = False, 0  # what else may come is dropped
             self.loseConnection()

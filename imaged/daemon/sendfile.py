@@ -1,4 +1,4 @@
-"""Files by HTTP whose bytes never come into Python: sendfile(2) from a descriptor to a socket, turn by turn.
+"""Connections of HTTP: files whose bytes never come into Python, by sendfile(2), turn by turn; short answers at once.
 
 Twisted's transport has a buffer for what is written to it; ours has a file behind that buffer. A client that does not
 read costs a descriptor and is not looked at again until the kernel has room for more, or gives it up.
@@ -104,6 +104,15 @@ class Connection(tcp.Server):
         self.getHandle().setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _PATIENCE)
         self._sending = sending
         self.startWriting()
+
+    def write_at_once(self, data: bytes) -> None:
+        """As ``write``; what the socket takes now waits for no turn of the reactor."""
+        sent = 0
+        if self.connected and not (self.dataBuffer or self._tempDataLen or self._sending or self.disconnecting):
+            with suppress(OSError):  # a full socket; or one that is gone, which the reactor is to find
+                sent = self.socket.send(data)
+        if sent < len(data):
+            self.write(data[sent:])
 
     def doWrite(self) -> Any:
         """Called by the reactor when the socket takes more."""

@@ -88,7 +88,8 @@ class Tokens:
         return str(name), float(expires)
 
     def _proof(self, said: bytes, name: str) -> bytes:
-        return hmac.digest(self._key, said + name.encode(), "sha256")[:_PROOF]
+        """BLAKE2 takes a key by itself (RFC 7693), and a third of the time of an HMAC."""
+        return hashlib.blake2b(said + name.encode(), key=self._key, digest_size=_PROOF).digest()
 
     def holder(self, secret: str) -> str:
         """The node that proves itself by ``secret``. Raises Denied."""

@@ -13,6 +13,7 @@ import pytest
 import pytest_twisted
 from twisted.internet import reactor as installed
 from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.threads import deferToThread
 from twisted.web.resource import Resource
 
@@ -214,3 +215,29 @@ async def test_a_file_that_shrinks_ends_the_connection(house: House) -> None:
         return SIZE
 
     assert await deferToThread(fetch) < SIZE
+
+
+class Teller(Protocol):
+    """Says all of it as soon as somebody connects, in pieces that a socket takes whole, in part, and not at all."""
+
+    pieces = tuple(bytes([number]) * (1 << 10 * (number % 3)) * 7 for number in range(12))
+
+    def connectionMade(self) -> None:
+        transport: Any = self.transport
+        for piece in self.pieces:
+            transport.write_at_once(piece)
+        transport.loseConnection()
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_is_written_at_once_comes_whole_and_in_order() -> None:
+    port = sendfile.listen(reactor, 0, Factory.forProtocol(Teller), interface="127.0.0.1")
+
+    def fetch() -> bytes:
+        with socket.create_connection(("127.0.0.1", port.getHost().port), timeout=60) as client:
+            return b"".join(iter(lambda: client.recv(1 << 16), b""))
+
+    try:
+        assert await deferToThread(fetch) == b"".join(Teller.pieces)
+    finally:
+        await port.stopListening()
