@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from imaged.model.errors import BadInput, NotFound, Unreachable
 from imaged.model.hardware import Firmware
 from imaged.model.size import format_size
 from imaged.qemu.options import Accel
-from imaged.rehearsal.machine import Attachments, Identity, MachineSpec, argv
+from imaged.rehearsal.machine import Attachments, Identity, MachineSpec, argv, medium_last, must_be_picked
 from imaged.rehearsal.namespace import PrivateNetwork
 from imaged.rehearsal.stopping import Sign, first, sign
 
@@ -39,6 +40,7 @@ _FLASH = {
     ("aarch64", False): Flash(_AAVMF / "AAVMF_CODE.fd", _AAVMF / "AAVMF_VARS.fd", "qemu-efi-aarch64"),
     ("aarch64", True): Flash(_AAVMF / "AAVMF_CODE.ms.fd", _AAVMF / "AAVMF_VARS.ms.fd", "qemu-efi-aarch64"),
 }
+_QMP = 10.0  # seconds
 _KERNEL = re.compile(rb"Linux version \d")
 # Colours and cursor movements (ECMA-48) of firmware and GRUB: noise in a log that is shown to a person.
 _ESCAPES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|[@-Z\\-_])|[\x00-\x08\x0b-\x1f\x7f]")
@@ -136,6 +138,7 @@ class Guest:
             code=str(flash.code) if uefi else "",
             variables=str(variables) if uefi else "",
             medium=str(medium or ""),
+            medium_first=must_be_picked(spec),
         )
 
     @property
@@ -144,11 +147,15 @@ class Guest:
         return self._child is not None and self._child.poll() is None
 
     def power_on(self) -> None:
-        """Press the switch; network boot comes first. Raises CommandFailed when QEMU is not there."""
+        """Press the switch; network boot comes first. Raises CommandFailed when QEMU is not there, or Unreachable."""
         self._qmp.unlink(missing_ok=True)
         self.powered = time.time()
         self.console.begin(self.powered)
         self._child = process.start(self._network.inside(argv(self.spec, self.who, self._attached)), output=self.output)
+        if self._attached.medium_first:  # for this one start
+            self._attached = evolve(self._attached, medium_first=False)
+            self._await_qmp()
+            self.command("qom-set", medium_last(self.spec))
 
     def power_off(self) -> None:
         """Pull the plug: what the guest had not written to its disks yet is lost."""
@@ -169,16 +176,16 @@ class Guest:
         """Ask the system in the machine to shut down (ACPI). Raises Unreachable when QEMU does not answer."""
         self.command("system_powerdown")
 
-    def command(self, name: str) -> None:
-        """Run one QMP command without arguments. Raises Unreachable when QEMU does not answer or refuses."""
+    def command(self, name: str, arguments: Mapping[str, object] | None = None) -> None:
+        """Run one QMP command. Raises Unreachable when QEMU does not answer or refuses."""
         try:
             with socket.socket(socket.AF_UNIX) as channel:
                 channel.settimeout(10)
                 channel.connect(str(self._qmp))
                 with channel.makefile("rwb") as lines:
                     lines.readline()  # the greeting
-                    for command in ("qmp_capabilities", name):
-                        lines.write(json.dumps({"execute": command}).encode() + b"\n")
+                    for command, words in (("qmp_capabilities", {}), (name, arguments or {})):
+                        lines.write(json.dumps({"execute": command, "arguments": words}).encode() + b"\n")
                         lines.flush()
                         answer = json.loads(lines.readline())
                         while "event" in answer:
@@ -187,6 +194,15 @@ class Guest:
                             raise Unreachable(f"QEMU refused {command}: {answer['error']['desc']}", where=self.who.name)
         except (OSError, ValueError) as error:
             raise Unreachable(f"QEMU did not answer {name}: {error}", where=self.who.name) from None
+
+    def _await_qmp(self) -> None:
+        """QEMU listens soon after it has started. Returns in the end all the same: who asks is told what is wrong."""
+        deadline = time.monotonic() + _QMP
+        while self.alive and time.monotonic() < deadline:
+            with socket.socket(socket.AF_UNIX) as channel, suppress(OSError):
+                channel.connect(str(self._qmp))
+                return
+            time.sleep(0.02)
 
 
 def _make_disk(path: Path, size: int) -> None:

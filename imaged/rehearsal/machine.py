@@ -17,6 +17,7 @@ _SERIAL = re.compile(r"[A-Za-z0-9_.-]{1,20}", re.ASCII)  # NVMe, ATA and virtio-
 _NAMES = uuid.UUID("6f0b2f1c-2d7c-5a53-8d3e-0a8f6b1b7c11")
 _MAX_DISK = 64 * 2**40
 _NIC_BOOT, _DISK_BOOT = 1, 2
+_MEDIUM = "boot-medium"
 _SATA_PORTS = 6  # of q35's own AHCI
 CONSOLES = {"x86_64": "ttyS0,115200", "aarch64": "ttyAMA0,115200"}  # processors, and their machine's serial port
 
@@ -135,7 +136,7 @@ class Attachments:
     """What on the host the machine is plugged into. Lists run beside those of the spec; all are paths but the taps.
 
     ``code`` and ``variables`` are UEFI's two flash chips, empty for BIOS. A disk that is pulled has an empty path.
-    ``medium`` is a boot medium, or empty.
+    ``medium`` is a boot medium, or empty; ``medium_first``: somebody picks it in the firmware's menu.
     """
 
     accel: Accel
@@ -146,6 +147,17 @@ class Attachments:
     code: str = ""
     variables: str = ""
     medium: str = ""
+    medium_first: bool = False
+
+
+def must_be_picked(spec: MachineSpec) -> bool:
+    """A stick is a hard disk to a BIOS, which starts the first of those and no other (SeaBIOS, boot.c)."""
+    return spec.way is Way.USB and spec.firmware is Firmware.BIOS
+
+
+def medium_last(spec: MachineSpec) -> dict[str, object]:
+    """Arguments of QMP's ``qom-set`` that put the medium behind the disks, from the machine's next reset on."""
+    return {"path": f"/machine/peripheral/{_MEDIUM}", "property": "bootindex", "value": _DISK_BOOT + len(spec.disks)}
 
 
 def identity(name: str, nics: int) -> Identity:
@@ -244,14 +256,15 @@ def _disks(spec: MachineSpec, who: Identity, where: Attachments) -> tuple[str, .
 
 
 def _medium(spec: MachineSpec, where: Attachments) -> tuple[str, ...]:
-    """After the disks: an empty disk starts nothing, an installed one starts itself beside the medium."""
+    """After the disks, unless somebody picks it: an empty disk starts nothing, an installed one itself."""
     if spec.way not in MEDIA:
         return ()
     drive = ("-drive", f"if=none,id=medium,file={quoted(where.medium)},format=raw,readonly=on")
-    last = f"drive=medium,bootindex={_DISK_BOOT + len(spec.disks)}"
+    order = _NIC_BOOT if where.medium_first else _DISK_BOOT + len(spec.disks)
+    device = f"id={_MEDIUM},drive=medium,bootindex={order}"
     if spec.way is Way.CD:
-        return (*drive, "-device", "virtio-scsi-pci,id=cd", "-device", f"scsi-cd,bus=cd.0,{last}")
-    return (*drive, "-device", "qemu-xhci,id=stick", "-device", f"usb-storage,bus=stick.0,{last}")
+        return (*drive, "-device", "virtio-scsi-pci,id=cd", "-device", f"scsi-cd,bus=cd.0,{device}")
+    return (*drive, "-device", "qemu-xhci,id=stick", "-device", f"usb-storage,bus=stick.0,{device}")
 
 
 def _disk_device(bus: DiskBus, port: int) -> str:

@@ -128,6 +128,7 @@ def uefi(*nics: NicModel) -> MachineSpec:
 
 MAC = str(WHO.macs[0])
 MEDIUM = evolve(WHERE, medium="/s/m.iso")
+PICKED = evolve(MEDIUM, medium_first=True)
 SECURE = evolve(uefi(), secure_boot=True)
 ARM = evolve(uefi(), arch="aarch64")
 DISK_END = f"drive=disk0,serial={WHO.serial}-0,logical_block_size=512,physical_block_size=512,bootindex=2"
@@ -149,8 +150,9 @@ CONTAINS = [
     (one_disk("scsi,8G"), WHERE, ("-device", f"scsi-hd,bus=scsi.0,{DISK_END}")),
     (MachineSpec(way=Way.CD), MEDIUM, ("-device", f"virtio-net-pci,netdev=net0,mac={MAC},romfile=")),
     (MachineSpec(way=Way.CD), MEDIUM, ("-drive", "if=none,id=medium,file=/s/m.iso,format=raw,readonly=on")),
-    (MachineSpec(way=Way.CD), MEDIUM, ("-device", "scsi-cd,bus=cd.0,drive=medium,bootindex=3")),
-    (MachineSpec(way=Way.USB), MEDIUM, ("-device", "usb-storage,bus=stick.0,drive=medium,bootindex=3")),
+    (MachineSpec(way=Way.CD), MEDIUM, ("-device", "scsi-cd,bus=cd.0,id=boot-medium,drive=medium,bootindex=3")),
+    (MachineSpec(way=Way.USB), MEDIUM, ("-device", "usb-storage,bus=stick.0,id=boot-medium,drive=medium,bootindex=3")),
+    (MachineSpec(way=Way.USB), PICKED, ("-device", "usb-storage,bus=stick.0,id=boot-medium,drive=medium,bootindex=1")),
     (SECURE, WHERE, ("-machine", "q35,smm=on", "-global", "driver=cfi.pflash01,property=secure,value=on")),
     (evolve(uefi(), way=Way.HTTP), WHERE, ("-fw_cfg", "name=opt/org.tianocore/IPv4PXESupport,string=n")),
     (one_disk("usb,8G"), WHERE, ("-device", "qemu-xhci,id=usb")),
