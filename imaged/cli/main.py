@@ -1,5 +1,6 @@
 """The command line: finds a verb's file, runs it, and says errors. The one place that catches ImagedError."""
 
+import gc
 import importlib
 import os
 import sys
@@ -126,6 +127,7 @@ def imaged(ctx: click.Context, path: Path) -> None:
 
 def main() -> None:
     """Entry point. Exit codes: 0 done, 2 bad input, 1 and 3 to 8 see model/errors.py, 130 interrupted."""
+    gc.set_threshold(100_000, 20, 20)  # a list of thousands of nodes is a lot to look through, and no garbage
     try:
         code = imaged(standalone_mode=False)
     except click.exceptions.Abort:

@@ -224,7 +224,7 @@ class Nodes:
         """These facts of all nodes at once, by name: a row with an attribute for each."""
         query = sa.select(nodes.c.name, *(nodes.c[key] for key in columns))
         with self._engine.connect() as connection:
-            return {row[0]: row for row in connection.execute(query)}
+            return {row[0]: row for row in connection.execute(query).all()}
 
     def holder(self, secret: str) -> Holder:
         """The node that proves itself by ``secret``, in one small question. Raises Denied."""

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address
+from socket import inet_aton
 from typing import Any
 
 import sqlalchemy as sa
@@ -58,7 +59,7 @@ class Found:
     def definition(self) -> Definition:
         """What was said of the node itself."""
         _, _, _, _, _, uuid, address, *_ = self.row
-        where = IPv4Address(address) if address else None
+        where = _address(address)
         return Definition(self.row[0], self._cards(), self._own(), uuid, where, self._joined()[0])
 
     def node(self) -> Node:
@@ -67,11 +68,11 @@ class Found:
         try:
             setup = self.setup
             return Node(
-                name, self._cards(), setup.image, setup.layout, uuid, IPv4Address(address) if address else None,
+                name, self._cards(), setup.image, setup.layout, uuid, _address(address),
                 "" if setup.console == NO_CONSOLE else setup.console, BootAction(action), NodeState(state), reason,
                 secure_boot, setup.variables, self._joined()[0],
             )  # fmt: skip
-        except (ValueError, ImagedError) as error:
+        except (ValueError, OSError, ImagedError) as error:
             raise BadInput(f"is not as this program knows it: {error}", where=f"node {name}") from None
 
     @property
@@ -112,12 +113,12 @@ def gathered(rows: Iterable[Any]) -> list[Found]:
 
 def everyone(connection: sa.Connection) -> dict[str, Found]:
     """All nodes by name, in the order of names."""
-    each = {row[0]: Found(row) for row in connection.execute(_NODES)}
-    known = {row[0]: tuple(row) for row in connection.execute(_GROUPS)}
-    for name, mac, position in connection.execute(_NICS):
+    each = {row[0]: Found(row) for row in connection.execute(_NODES).all()}
+    known = {row[0]: tuple(row) for row in connection.execute(_GROUPS).all()}
+    for name, mac, position in connection.execute(_NICS).all():
         if name in each:  # or it came between two of these questions
             each[name].macs[mac] = position
-    for name, group in connection.execute(_MEMBERS):
+    for name, group in connection.execute(_MEMBERS).all():
         if name in each and group in known:
             each[name].groups[group] = known[group]
     return dict(sorted(each.items()))
@@ -165,3 +166,8 @@ def _joined(rows: tuple[tuple[str, int, str | None], ...]) -> tuple[tuple[str, .
 
 
 _image = lru_cache(maxsize=4096)(ImageRef.parse)
+
+
+def _address(text: str | None) -> IPv4Address | None:
+    """By the C library: ``IPv4Address`` takes a text apart letter by letter, which of thousands is noticed."""
+    return IPv4Address(inet_aton(text)) if text else None
