@@ -21,6 +21,7 @@ from imaged.daemon.asked import Asked
 from imaged.daemon.pages.table import FOLLOWED, RESTLESS, ROUTES
 from imaged.daemon.pages.visit import Fields, Page, See, Visit
 from imaged.daemon.provisioning import Provisioning
+from imaged.daemon.site import status_of
 from imaged.model.access import Caller, Role
 from imaged.model.errors import BadInput, CannotPlan, Conflict, Denied, ImagedError, NotFound
 from imaged.planning import access, sessions
@@ -30,13 +31,13 @@ from imaged.store.templates import Html
 from imaged.web import words
 from imaged.web.sheet import Block, Sheet
 
-_STATUS: tuple[tuple[type[ImagedError], int, str], ...] = (
-    (BadInput, 400, "That does not work"),
-    (Denied, 403, "Not allowed"),
-    (NotFound, 404, "Not there"),
-    (CannotPlan, 409, "That cannot be planned"),
-    (Conflict, 409, "That is not possible now"),
-    (ImagedError, 500, "That went wrong"),
+_TITLES: tuple[tuple[type[ImagedError], str], ...] = (
+    (BadInput, "That does not work"),
+    (Denied, "Not allowed"),
+    (NotFound, "Not there"),
+    (CannotPlan, "That cannot be planned"),
+    (Conflict, "That is not possible now"),
+    (ImagedError, "That went wrong"),
 )
 _MENU = ("/", "/discovery", "/images", "/events", "/setup")
 _HOMES = {"/nodes": "/", "/confirm": "/", "/layouts": "/setup"}
@@ -181,7 +182,7 @@ class Front:
         return Reply(303, b"", (("Location", see.path), ("Cache-Control", "no-store"), *said, *cookies))
 
     def _problem(self, asked: Asked, error: ImagedError) -> Reply:
-        status, title = next((code, title) for kind, code, title in _STATUS if isinstance(error, kind))
+        status, title = status_of(error), next(title for kind, title in _TITLES if isinstance(error, kind))
         if status >= 500 or asked.method == "POST":
             self._log.warn("{method} {path}: {error}", method=asked.method, path=asked.path[:200], error=error)
         caller = people.caller(self.desk, self._secret(asked), self._clock())
