@@ -274,17 +274,18 @@ class Rehearsal:
         return latest
 
     def login(self, name: str, line: str) -> tuple[str, ...]:
-        """The command that runs ``line`` in the shell of the installed node, as root.
+        """The command that runs ``line`` in the shell of the node, as root, in its own system or in the ramdisk.
 
-        When the node has told the server its host keys, it must answer with one of them.
+        When the node has told the server its host keys, it must answer with one of them, or with the ramdisk's.
         """
         address = self.nodes.get(name).address
-        key = ("-i", str(self._ssh_key)) if self._ssh_key else ()
+        identity = ("-i", str(self._ssh_key)) if self._ssh_key else ()
         known = self.state.root / "known_hosts"
         host_keys = (self.nodes.fact(name, "host_keys") or "").splitlines()
-        known.write_text("".join(f"{address} {line}\n" for line in host_keys))
+        ramdisk = (self.nodes.fact(name, "installer_key") or "").splitlines()
+        known.write_text("".join(f"{address} {key}\n" for key in (*host_keys, *ramdisk)))
         argv = (
-            "ssh", *key, "-o", "BatchMode=yes", "-o", "ConnectTimeout=20", "-o", "LogLevel=ERROR",
+            "ssh", *identity, "-o", "BatchMode=yes", "-o", "ConnectTimeout=20", "-o", "LogLevel=ERROR",
             "-o", f"StrictHostKeyChecking={'yes' if host_keys else 'no'}", "-o", f"UserKnownHostsFile={known}",
             "-o", "GlobalKnownHostsFile=/dev/null", f"root@{address}", line,
         )  # fmt: skip

@@ -55,7 +55,7 @@ def test_media(rehearse: Callable[..., Rehearsal], firmware: Firmware, way: Way)
     installed(r, MachineSpec(firmware=firmware, way=way))
     inventory = r.nodes.inventory("node01")
     assert inventory is not None
-    assert [disk.in_use for disk in inventory.disks] == ["", *(["boot medium"] if way is Way.USB else [])]
+    assert sorted(disk.in_use for disk in inventory.disks) == ["", *(["boot medium"] if way is Way.USB else [])]
 
 
 def test_an_install_waits_for_a_person_and_ends_as_it_was_wished(rehearse: Callable[..., Rehearsal]) -> None:
