@@ -122,6 +122,9 @@ def install(orders: Orders, claimed: Claimed, reporter: Reporter) -> int:
             states.come_to("installed", reporter, processes.run, _ROOT)
             then = prepared(then, reporter, processes)
             ending.keep_log(_JOURNAL, _ROOT)
+        elif phase == "unmount":  # a plan for what was here before would be refused the next time
+            with suppress(ImagedError):
+                reporter.server.found(storage.take(orders.boot_mac or booted_by(), processes.run))
 
     execute(plan, actions(target, processes, reporter, plan), reporter, after)
     return ending.leave(then, processes.run) if ends_with_reboot(plan) else 0

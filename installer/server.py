@@ -85,6 +85,10 @@ class Server:
         """The plan for this hardware. Raises Conflict with the reason when there can be none."""
         return from_json(self._post("plan", to_json(PlanRequest(inventory))), PlanAnswer, where=self.base)
 
+    def found(self, inventory: Inventory) -> None:
+        """Tell what the machine has now that it was installed: what the next plan will find."""
+        self._post("found", to_json(PlanRequest(inventory)))
+
     def report(self, report: Report) -> None:
         """Tell how a phase stands, and make sure that it was heard."""
         self._post("report", to_json(report))

@@ -156,6 +156,13 @@ class NodeApi:
         _refuse_other_dialect(request)
         return self._answer(request, self._provisioning.answer_plan(name, _body(request, PlanRequest).inventory))
 
+    @app.route("/v1/found", methods=["POST"])
+    def found(self, request: Request) -> None:
+        """What the machine has after its install."""
+        name = self._node(request)
+        self._provisioning.record_inventory(name, _body(request, PlanRequest).inventory)
+        request.setResponseCode(204)
+
     @app.route("/v1/key/<device>", methods=["GET"])
     def key(self, request: Request, device: str) -> str:
         """The key of an encrypted device that is being installed."""

@@ -307,6 +307,11 @@ class Provisioning:
         self.nodes.add_report(name, self._clock(), up)
         self.tally.reported(name, self._clock(), up)
 
+    def record_inventory(self, name: str, inventory: Inventory) -> None:
+        """What is on the disks now: with that the next plan is shown and confirmed. Raises Conflict as ``identity``."""
+        self._refuse_idle(name)
+        self.nodes.keep(name, inventory=to_json(inventory), secure_boot=inventory.secure_boot)
+
     def record_host_keys(self, name: str, keys: str) -> None:
         """The ssh public host keys that the node made, a line each."""
         self.nodes.keep(name, host_keys=keys)

@@ -281,8 +281,7 @@ class Rehearsal:
         address = self.nodes.get(name).address
         identity = ("-i", str(self._ssh_key)) if self._ssh_key else ()
         known = self.state.root / "known_hosts"
-        host_keys = (self.nodes.fact(name, "host_keys") or "").splitlines()
-        ramdisk = (self.nodes.fact(name, "installer_key") or "").splitlines()
+        host_keys, ramdisk = ((self.nodes.fact(name, of) or "").splitlines() for of in ("host_keys", "installer_key"))
         known.write_text("".join(f"{address} {key}\n" for key in (*host_keys, *ramdisk)))
         argv = (
             "ssh", *identity, "-o", "BatchMode=yes", "-o", "ConnectTimeout=20", "-o", "LogLevel=ERROR",

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import pytest_twisted
+from attrs import evolve
 from twisted.internet import reactor as installed
 from twisted.internet.threads import deferToThread
 from twisted.web.server import Site
@@ -81,6 +82,9 @@ async def test_an_install_by_http(api: Api, server: Provisioning, tmp_path: Path
     assert api.claims == ["n1"], "what an earlier install left running is told to end"
     status, body = await api.call("POST", "/v1/plan", to_json(PlanRequest(MACHINE)), "secret")
     assert (status, from_json(body, PlanAnswer).plan.node) == (200, "n1")
+    written = evolve(MACHINE, disks=tuple(evolve(disk, contents="gpt") for disk in MACHINE.disks))
+    assert (await api.call("POST", "/v1/found", to_json(PlanRequest(written)), "secret"))[0] == 204
+    assert server.nodes.inventory("n1") == written
     for phase in ("wipe", "reboot"):
         answer = await api.call("POST", "/v1/report", to_json(Report(phase, Status.DONE, 1.0)), "secret")
         assert answer == (204, b"")
@@ -90,6 +94,7 @@ async def test_an_install_by_http(api: Api, server: Provisioning, tmp_path: Path
     assert (await api.call("POST", "/v1/up", secret="secret"))[0] == 204
     assert server.nodes.get("n1").state is NodeState.READY
     assert server.nodes.fact("n1", "host_keys") == "ssh-ed25519 AAAA"
+    assert (await api.call("POST", "/v1/found", to_json(PlanRequest(MACHINE)), "secret"))[0] == 409
     log = (tmp_path / "logs/n1.log").read_text()
     assert "1970-01-01T00:00:00Z hello\n1970-01-01T00:00:00Z .[31mred\n" in log
     assert (tmp_path / "logs/n1.console").read_text() == "1970-01-01T00:00:00Z [    1.5] sda: I/O error\n"

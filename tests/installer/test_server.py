@@ -85,7 +85,7 @@ def script() -> Iterator[Script]:
 
 
 def test_the_whole_conversation(script: Script) -> None:
-    script.answers = [(200, to_json(CLAIMED)), (200, to_json(ANSWER)), (204, ""), (204, ""), (204, ""), (204, "")]
+    script.answers = [(200, to_json(CLAIMED)), (200, to_json(ANSWER)), (204, "")]
     server = script.server()
     report = Report("wipe", Status.DONE, 12.5)
     assert server.claim("t0ken") == CLAIMED
@@ -94,10 +94,11 @@ def test_the_whole_conversation(script: Script) -> None:
     server.glimpse(report)
     server.log("line one\nlinë two")
     server.host_keys("ssh-ed25519 AAAA root@node07\n")
+    server.found(INVENTORY)
     bearer = "Bearer s3cret"
     assert [(path, signed) for path, signed, _ in script.asked] == [
         ("/v1/claim", ""), ("/v1/plan", bearer), ("/v1/report", bearer), ("/v1/report", bearer), ("/v1/log", bearer),
-        ("/v1/hostkeys", bearer),
+        ("/v1/hostkeys", bearer), ("/v1/found", bearer),
     ]  # fmt: skip
     assert json.loads(script.asked[0][2]) == {"token": "t0ken", "secret": "s3cret", "host_key": ""}
     assert json.loads(script.asked[2][2])["status"] == "done"
