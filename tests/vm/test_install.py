@@ -1,11 +1,14 @@
 """From an empty disk to a login: one whole install for each firmware. These two run in `make test`."""
 
+import re
 from collections.abc import Callable
 
 import pytest
 
+from imaged import process
 from imaged.model.hardware import Firmware
 from imaged.model.node import BootAction, NodeState
+from imaged.model.report import Status
 from imaged.rehearsal.machine import DiskOption, MachineSpec, NicModel
 from imaged.rehearsal.rehearsal import Rehearsal
 
@@ -39,6 +42,24 @@ def test_install_bios(rehearse: Callable[..., Rehearsal]) -> None:
 
 def test_install_uefi(rehearse: Callable[..., Rehearsal]) -> None:
     installs(rehearse(), machine(Firmware.UEFI, "sata,8G"))
+
+
+@pytest.mark.matrix
+def test_what_is_confirmed_of_an_installed_node_is_what_its_next_install_finds(
+    rehearse: Callable[..., Rehearsal],
+) -> None:
+    r = rehearse()
+    guest = r.machine("node01", machine(Firmware.BIOS, "virtio,8G"), image=IMAGE)
+    guest.power_on()
+    r.wait_ready("node01")
+    said = process.run(r.imaged("plan", "node01")).output
+    assert "nothing recognised" not in said, "its own system would be lost"
+    digest = re.search(r"\b[0-9a-f]{16}\b", said.splitlines()[0])
+    assert digest
+    process.run(r.imaged("boot", "node01", "install", "--plan", digest[0]))
+    guest.power_off()
+    guest.power_on()
+    r.wait("node01", "wipe", status=Status.DONE)
 
 
 @pytest.mark.matrix
