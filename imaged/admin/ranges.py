@@ -26,10 +26,11 @@ def named(desk: Desk, ranges: Sequence[str]) -> tuple[Node, ...]:
 def names(desk: Desk, ranges: Sequence[str]) -> tuple[str, ...]:
     """Their names alone, whether or not there are such nodes. Raises BadInput, NotFound for a group."""
     refuse_huge(ranges)
-    groups, everyone = desk.groups, desk.nodes.names() if any("@" in each for each in ranges) else ()
+    grouped = any("@" in each for each in ranges)  # else nobody has to read who is in which
+    groups, everyone = desk.groups, desk.nodes.names() if grouped else ()
     if tuple(ranges) == (EVERYONE,):
         return everyone  # thousands of them need not be folded and unfolded
-    known = {group.name: ",".join(groups.nodes(group.name)) for group in groups.all()}
+    known = {group: ",".join(inside) for group, inside in groups.members().items()} if grouped else {}
     resolver = GroupResolver(GroupSource("imaged", known, ",".join(everyone)), illegal_chars=set())
     for name in re.findall(r"@([a-z0-9][a-z0-9._-]*)", ",".join(ranges)):
         groups.get(name)  # ClusterShell takes a group that there is not for an empty one
