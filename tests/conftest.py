@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import settings
 
+from imaged.store.database import open_database
 from tests.postgres import Missing, Postgres
 
 settings.register_profile("imaged", deadline=None)  # tests never time anything
@@ -56,3 +58,11 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
         return tmp_path / "state" / "imaged.sqlite"
     server: Postgres = request.getfixturevalue("postgres")
     return server.fresh()
+
+
+@pytest.fixture
+def engine(database: Path | str) -> Iterator[sa.Engine]:
+    """That database, opened."""
+    engine = open_database(database)
+    yield engine
+    engine.dispose()

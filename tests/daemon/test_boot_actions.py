@@ -16,7 +16,7 @@ from imaged.model.node import BootAction, Node, NodeState
 from imaged.model.report import Claim, MediumBoot, Report, Status
 from imaged.store.events import Events
 from imaged.store.media import Media
-from tests.daemon.test_provisioning import MAC, MACHINE, Clock, fill, settings_in
+from tests.daemon.test_provisioning import MAC, MACHINE, Clock, with_tiny
 
 OTHER = Mac.parse("52:54:00:00:00:02")
 KERNEL = NextBoot(
@@ -36,10 +36,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def server(tmp_path: Path, clock: Clock) -> Provisioning:
-    provisioning = Provisioning(settings_in(tmp_path), clock)
-    with provisioning.images.working("tiny") as working:
-        fill(working.tree)
-        provisioning.images.publish(provisioning.images.seal(working, origin="test"), "stable")
+    provisioning = with_tiny(tmp_path, clock)
     provisioning.nodes.add(Node("n1", (MAC,), ImageRef.parse("tiny"), console="ttyS1,57600n8"))
     provisioning.nodes.add(Node("n2", (OTHER,), ImageRef.parse("gone")))
     return provisioning

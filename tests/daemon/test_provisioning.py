@@ -50,12 +50,18 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture
-def server(tmp_path: Path, clock: Clock) -> Provisioning:
-    provisioning = Provisioning(settings_in(tmp_path), clock)
+def with_tiny(directory: Path, clock: Clock) -> Provisioning:
+    """A server with one image."""
+    provisioning = Provisioning(settings_in(directory), clock)
     with provisioning.images.working("tiny") as working:
         fill(working.tree)
         provisioning.images.publish(provisioning.images.seal(working, origin="test"), "stable")
+    return provisioning
+
+
+@pytest.fixture
+def server(tmp_path: Path, clock: Clock) -> Provisioning:
+    provisioning = with_tiny(tmp_path, clock)
     provisioning.nodes.add(Node("n1", (MAC,), ImageRef.parse("tiny"), console="ttyS0"))
     return provisioning
 

@@ -14,7 +14,7 @@ from imaged.model.node import BootAction, Node, NodeState
 from imaged.model.report import Claim, MediumBoot, Report, Rescue, Status
 from imaged.model.wishes import Break, Then, Wishes
 from imaged.store.media import Media
-from tests.daemon.test_provisioning import MAC, MACHINE, STRANGER, Clock, fill, settings_in
+from tests.daemon.test_provisioning import MAC, MACHINE, STRANGER, Clock, with_tiny
 
 OTHER = Mac.parse("52:54:00:00:00:02")
 KEY = "ssh-ed25519 AAAA"
@@ -28,10 +28,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def server(tmp_path: Path, clock: Clock) -> Provisioning:
-    provisioning = Provisioning(settings_in(tmp_path), clock)
-    with provisioning.images.working("tiny") as working:
-        fill(working.tree)
-        provisioning.images.publish(provisioning.images.seal(working, origin="test"), "stable")
+    provisioning = with_tiny(tmp_path, clock)
     provisioning.nodes.add(Node("n1", (MAC,), ImageRef.parse("tiny"), uuid=UUID))
     provisioning.nodes.add(Node("n2", (OTHER,), ImageRef.parse("tiny")))
     return provisioning

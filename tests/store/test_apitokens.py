@@ -1,24 +1,13 @@
 """Tokens of the API in the database."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 import sqlalchemy as sa
 
 from imaged.model.access import Role
 from imaged.model.errors import Conflict, NotFound
 from imaged.store.apitokens import ApiTokens
-from imaged.store.database import open_database
 from imaged.store.events import Events
 from imaged.store.tables import tables
-
-
-@pytest.fixture
-def engine(database: Path | str) -> Iterator[sa.Engine]:
-    engine = open_database(database)
-    yield engine
-    engine.dispose()
 
 
 def test_a_token_is_found_by_its_secret_and_by_nothing_else(engine: sa.Engine) -> None:

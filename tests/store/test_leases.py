@@ -18,13 +18,6 @@ HERS, HIS = Mac.parse("52:54:00:00:00:01"), Mac.parse("52:54:00:00:00:02")
 FIRST, SECOND = IPv4Address("10.0.0.100"), IPv4Address("10.0.0.101")
 
 
-@pytest.fixture
-def engine(database):
-    opened = open_database(database)
-    yield opened
-    opened.dispose()
-
-
 def test_what_is_saved_is_loaded(engine):
     given = tuple(
         Lease(IPv4Address(100 + number), HERS, state, 1.5 * number) for number, state in enumerate(LeaseState)

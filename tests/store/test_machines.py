@@ -1,7 +1,7 @@
 """Machines that were seen: what is kept of them, which wait for a name, and that two do not name at once."""
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
@@ -25,13 +25,6 @@ from tests.daemon.test_provisioning import MACHINE
 
 A, B, C = (Mac.parse(f"52:54:00:00:00:0{digit}") for digit in "abc")
 NODE = Node("n1", (A, B), ImageRef.parse("debian-12@3"), uuid="aa-bb")
-
-
-@pytest.fixture
-def engine(database: Path | str) -> Iterator[sa.Engine]:
-    engine = open_database(database)
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture

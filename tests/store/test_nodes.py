@@ -1,6 +1,5 @@
 """The node database: what it refuses, and what survives."""
 
-from collections.abc import Iterator
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -20,13 +19,6 @@ from imaged.store.tokens import Tokens, secret_hash
 
 A, B, C = (Mac.parse(f"52:54:00:00:00:0{digit}") for digit in "abc")
 NODE = Node("n1", (A, B), ImageRef.parse("debian-12@3"), uuid="aa-bb", address=IPv4Address("10.0.0.7"))
-
-
-@pytest.fixture
-def engine(database: Path | str) -> Iterator[sa.Engine]:
-    engine = open_database(database)
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture
