@@ -21,6 +21,7 @@ from imaged.store.lives import Lives
 from imaged.store.news import Reader, Told
 
 _BATCH = 1000  # events at once; more than that since the last look, and everything is read again
+_MOVE = 2.0  # seconds between two looks at how far those have come of whom nothing is heard
 _ANEW = 20.0  # seconds after which everything is read again: a machine that asks for an address is no event
 
 
@@ -54,6 +55,7 @@ class Board:
         self._place: Place | None = None
         self._version: object = None
         self._read = 0.0
+        self._moved = 0.0
         self._last = Glance()
 
     def look(self, now: float) -> Glance:
@@ -71,19 +73,22 @@ class Board:
         heard: list[Told] = []
         self._foreign = self._foreigners.all()
         self._tracks = self._follower.follow(heard.append)
-        changed = self._changed()
-        if changed is None or not 0 <= now - self._read < _ANEW:
+        spoken_of = self._changed()
+        if spoken_of is None or not 0 <= now - self._read < _ANEW:
             self._read = now
             lives = {life.node: life for life in self._lives.all()}
             self._show(lives, self._groups.members(), lives.keys(), now)
             return
-        changed |= {told.node for told in heard if told.report.status is not Status.PROGRESS}
-        lives = {name: life for name, life in self._last.lives.items() if name not in changed}
+        changed = spoken_of | {told.node for told in heard if told.report.status is not Status.PROGRESS}
+        lives = dict(self._last.lives)
+        for name in changed:
+            lives.pop(name, None)
         for told in heard:  # progress, most of it: a time is all that it changes of a life
             if told.node in lives:
                 lives[told.node] = evolve(lives[told.node], last_seen=told.time)
         lives |= {life.node: life for life in self._lives.of(changed)}
-        self._show(lives, self._groups.members(), changed, now)
+        groups = self._groups.members() if spoken_of else self._last.groups  # who joins or leaves one is an event
+        self._show(lives, groups, changed | {told.node for told in heard}, now)
 
     def _changed(self) -> set[str] | None:
         """The nodes that events speak of; None: too many to tell, or of what all nodes may depend on."""
@@ -102,9 +107,16 @@ class Board:
         *, written: bool = True,
     ) -> None:  # fmt: skip
         last = self._last
-        courses = {name: made for name, made in last.courses.items() if name in lives}
-        for name, life in lives.items():
-            if name in named or _moves(life):
+        if not 0 <= now - self._moved < _MOVE:
+            self._moved = now
+            named = {*named, *(name for name, life in lives.items() if _moves(life))}
+        elif not written:
+            return
+        courses = dict(last.courses)
+        for gone in last.lives.keys() - lives.keys():
+            del courses[gone]
+        for name in named:
+            if life := lives.get(name):
                 courses[name] = course(life, self._tracks.get(name), now, self._sizes.of(life.installing))
         fresh = (each for each in self._foreign if now - each.last_seen < foreign.FORGOTTEN)
         theirs = tuple(foreign.course(each, now) for each in fresh)

@@ -1,11 +1,11 @@
 """Where an administrator works: the settings, the state directory and the database of one server, with their stores."""
 
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from imaged.admin.jobs import Jobs
-from imaged.admin.monitor import Monitor
 from imaged.model.settings import Settings
 from imaged.store.apitokens import ApiTokens
 from imaged.store.database import open_database
@@ -18,6 +18,10 @@ from imaged.store.nodes import Nodes
 from imaged.store.paths import State
 from imaged.store.settings import DEFAULT_PATH
 from imaged.store.stateruns import StateRuns
+
+if TYPE_CHECKING:
+    from imaged.admin.jobs import Jobs
+    from imaged.admin.monitor import Monitor
 
 
 class Desk:
@@ -38,5 +42,19 @@ class Desk:
         self.images = Images(self.state.images, note=Events(self.engine).change)
         self.tokens = ApiTokens(self.engine)
         self.runs = StateRuns(self.engine)
-        self.jobs = Jobs()
-        self.monitor = Monitor(self.engine, self.images)
+
+    # What few verbs need takes as long to load as thousands of nodes to be listed.
+
+    @cached_property
+    def jobs(self) -> "Jobs":
+        """Work that goes on behind a request."""
+        from imaged.admin.jobs import Jobs
+
+        return Jobs()
+
+    @cached_property
+    def monitor(self) -> "Monitor":
+        """How all nodes do."""
+        from imaged.admin.monitor import Monitor
+
+        return Monitor(self.engine, self.images)

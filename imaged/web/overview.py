@@ -217,11 +217,12 @@ def _sections(
         lines: list[Course] = []
         more, rest = 0, ""
         if is_open:
-            inside = sorted(courses, key=lambda each: words.natural(each.node))
             begin = max(0, asked.skip - before)
             end = max(0, asked.skip + MOST - before)
-            lines, more = inside[begin:end], len(inside[end:])
-            before += len(inside)
+            if begin < len(courses) and end:
+                lines = sorted(courses, key=lambda each: words.natural(each.node))[begin:end]
+            more = max(0, len(courses) - end)
+            before += len(courses)
             rest = evolve(asked, skip=asked.skip + MOST).href if more else ""
         toggle = evolve(asked, open=_spelled(set(opened) ^ {group}, sections), skip=0).href
         head = Head(group, len(courses), _counts(courses), _mean(courses), is_open, toggle, more, rest)

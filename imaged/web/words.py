@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from imaged.model.size import format_size
@@ -9,6 +10,7 @@ from imaged.model.size import format_size
 _DIGITS = re.compile(r"(\d+)")
 
 
+@lru_cache(maxsize=2**15)  # a page that is open sorts the same names once a second
 def natural(name: str) -> tuple[str | int, ...]:
     """Sorts ``node2`` before ``node10``."""
     return tuple(int(part) if at % 2 else part for at, part in enumerate(_DIGITS.split(name)))

@@ -65,7 +65,7 @@ def test_what_is_followed_is_what_is_read(site, change):
     site.begin("n1")
     before = site.board.look(103.0)
     change(site)
-    after, fresh = site.board.look(104.0), Board(site.engine, site.images).look(104.0)
+    after, fresh = site.board.look(105.0), Board(site.engine, site.images).look(105.0)
     assert (after.lives, after.courses, after.groups) == (fresh.lives, fresh.courses, fresh.groups)
     assert list(after.groups) == list(fresh.groups)
     assert after.number > before.number
@@ -84,6 +84,16 @@ def test_who_is_under_way_goes_on_with_time(site):
     later = site.board.look(5000.0)
     assert later.courses["n1"].standing is Standing.STALLED
     assert site.board.look(5000.0).number == later.number
+
+
+def test_who_says_nothing_is_looked_at_every_other_second(site):
+    site.begin("n1")
+    site.begin("n2")
+    before = site.board.look(101.0)
+    site.nodes.add_report("n2", 102.0, Report("mkfs", Status.STARTED, 0.0))
+    told = site.board.look(102.0)
+    assert (told.courses["n1"].seen, told.courses["n2"].seen) == (before.courses["n1"].seen, 0.0)
+    assert site.board.look(103.0).courses["n1"].seen == before.courses["n1"].seen + 2.0
 
 
 def test_a_network_boot_is_seen_in_time(site):
