@@ -31,8 +31,8 @@ from imaged.model.group import Group
 from imaged.model.names import ImageRef
 from imaged.model.net import Mac
 from imaged.model.node import BootAction, Definition, NodeState
+from imaged.model.outcome import Drift, Outcome, Updated
 from imaged.model.setup import Setup
-from imaged.model.update import Drift, Outcome, Updated
 from imaged.planning.standing import planned
 from imaged.store.generation import Generations
 from imaged.store.settings import read

@@ -40,9 +40,10 @@ from imaged.model.names import ImageRef
 from imaged.model.net import Mac
 from imaged.model.node import Node
 from imaged.model.plan import CheckFile, InstallPlan, MakeLink, RemovePath, WriteFile
-from imaged.model.report import Claim, PlanAnswer, PlanRequest, Report, Status
+from imaged.model.report import Report, Status
 from imaged.model.settings import HttpSettings, RsyncSettings, Settings, TftpSettings
 from imaged.model.size import GIB, MIB, format_size, parse_size
+from imaged.model.talk import Claim, PlanAnswer, PlanRequest
 from imaged.store import edit
 from imaged.store.database import open_database
 from imaged.store.images import Images

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from imaged.model.errors import ImagedError
 from imaged.model.net import Mac
-from imaged.model.report import Claimed, MediumBoot
+from imaged.model.talk import Claimed, MediumBoot
 from imaged.model.wishes import Then, Wishes
 from installer import breakpoint, cmdline, confirm, dmi, ending, kmsg, sshd, states, storage, telling, tree, udev, vault
 from installer.cmdline import Orders

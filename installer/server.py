@@ -14,7 +14,8 @@ from imaged.model.codec import from_json, to_json
 from imaged.model.dialect import HEADER, dialect
 from imaged.model.errors import BadInput, Conflict, Denied, ImagedError, NotFound, Unreachable
 from imaged.model.hardware import Inventory
-from imaged.model.report import (
+from imaged.model.report import Report
+from imaged.model.talk import (
     BootToken,
     Claim,
     Claimed,
@@ -22,7 +23,6 @@ from imaged.model.report import (
     PlanAnswer,
     PlanRequest,
     Problem,
-    Report,
     Rescue,
     Rescued,
     Told,

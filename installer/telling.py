@@ -5,7 +5,7 @@ from collections.abc import Callable
 from imaged.model.errors import Unreachable
 from imaged.model.hardware import Inventory
 from imaged.model.machine import Next
-from imaged.model.report import Told, ToldAnswer
+from imaged.model.talk import Told, ToldAnswer
 from imaged.model.wishes import Then
 from installer.console import Console
 from installer.server import Server

@@ -12,7 +12,7 @@ from imaged.model.errors import ImagedError
 from imaged.model.names import ImageRef
 from imaged.model.next_boot import Booting, NextBoot
 from imaged.model.node import Node
-from imaged.model.update import Outcome, Updated
+from imaged.model.outcome import Outcome, Updated
 from imaged.planning.standing import Planned, in_step, planned, trouble
 from imaged.store.generation import Generations
 

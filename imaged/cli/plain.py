@@ -10,7 +10,8 @@ from attrs import evolve
 from imaged.cli.context import Context
 from imaged.daemon.provisioning import Provisioning
 from imaged.model.errors import BadInput, ImagedError
-from imaged.model.update import Outcome, Updated, UpdatePlan
+from imaged.model.outcome import Outcome, Updated
+from imaged.model.update import UpdatePlan
 from imaged.planning import plain
 from imaged.planning.answers import DONE, REFUSED, Heard, why_not
 from imaged.planning.plain import Plain

@@ -11,7 +11,7 @@ from imaged.cli import reach
 from imaged.cli.context import Context
 from imaged.model.codec import to_plain
 from imaged.model.errors import ImagedError
-from imaged.model.update import Drift
+from imaged.model.outcome import Drift
 from imaged.planning.answers import DONE, DRIFTED, read_drift, why_not
 from imaged.planning.rollout import Rollout, equal_groups
 from imaged.remote.fanout import Answer, fan_out

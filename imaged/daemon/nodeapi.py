@@ -26,8 +26,9 @@ from imaged.model.codec import from_json, to_json
 from imaged.model.dialect import HEADER, dialect
 from imaged.model.errors import BadInput, Conflict, Denied, ImagedError, NotFound
 from imaged.model.net import Mac
-from imaged.model.report import Claim, MediumBoot, PlanRequest, Problem, Report, Rescue, Status, Told
-from imaged.model.update import Drift, Updated
+from imaged.model.outcome import Drift, Updated
+from imaged.model.report import Report, Status
+from imaged.model.talk import Claim, MediumBoot, PlanRequest, Problem, Rescue, Told
 from imaged.model.vault import KeptFiles
 from imaged.store.paths import open_beneath
 

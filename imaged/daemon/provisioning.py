@@ -23,21 +23,10 @@ from imaged.model.names import ImageRef
 from imaged.model.node import BootAction, Node, NodeEvent, NodeState
 from imaged.model.override import Merged, Wanted
 from imaged.model.plan import InstallPlan
-from imaged.model.report import (
-    BootToken,
-    Claim,
-    Claimed,
-    MediumBoot,
-    PlanAnswer,
-    Reinstall,
-    Report,
-    Rescue,
-    Rescued,
-    Served,
-    Status,
-)
+from imaged.model.report import Report, Status
 from imaged.model.settings import Settings
 from imaged.model.system import System
+from imaged.model.talk import BootToken, Claim, Claimed, MediumBoot, PlanAnswer, Reinstall, Rescue, Rescued, Served
 from imaged.model.transfer import Grant, Module
 from imaged.model.update import Script
 from imaged.model.vault import KeptFiles

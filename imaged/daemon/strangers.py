@@ -14,7 +14,7 @@ from imaged.model.machine import Label, Machine
 from imaged.model.net import Mac
 from imaged.model.node import BootAction, Node
 from imaged.model.places import Rule
-from imaged.model.report import Told, ToldAnswer
+from imaged.model.talk import Told, ToldAnswer
 from imaged.planning.discovery import Way, after_inventory, labelled, ramdisk_arch, way
 from imaged.planning.rules import choose
 from imaged.planning.script import inventory_arguments

@@ -11,10 +11,11 @@ from imaged.model.errors import BadInput, Conflict, Denied
 from imaged.model.image import Version
 from imaged.model.names import ImageRef
 from imaged.model.node import Node, NodeState
+from imaged.model.outcome import Drift, Outcome, Updated
 from imaged.model.report import Report
 from imaged.model.system import System
 from imaged.model.transfer import Module
-from imaged.model.update import Drift, Outcome, Updated, UpdatePlan
+from imaged.model.update import UpdatePlan
 from imaged.planning.install import Site
 from imaged.planning.standing import Over, planned
 from imaged.planning.tally import Tally

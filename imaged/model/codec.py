@@ -22,12 +22,8 @@ from cattrs.strategies import configure_tagged_union
 
 from imaged.model.errors import BadInput, ImagedError
 from imaged.model.names import NO_IMAGE, ImageRef
-from imaged.model.net import AddressRange, Mac
-from imaged.model.network import Address, AnyAddress, AnyNetwork
-from imaged.model.plan import Step
-from imaged.model.size import Bytes, SizeBounds, parse_size
-from imaged.model.stack import SizeSpec
-from imaged.model.update import UpdateStep
+from imaged.model.net import Address, AddressRange, AnyAddress, AnyNetwork, Mac
+from imaged.model.size import Bytes, SizeBounds, SizeSpec, parse_size
 
 T = TypeVar("T")
 _Hook = Callable[[Any, Any], Any]
@@ -167,8 +163,7 @@ _SPELLED: dict[Any, Any] = {  # values that are written as text
     Address: Address.parse,
 }
 _EITHER: dict[Any, Any] = {AnyAddress: ip_address, AnyNetwork: ip_network}  # unions of those
-# An update's steps are fewer: what it does not list cannot be decoded, so that no update can touch a disk.
-_STEPS: tuple[tuple[Any, str], ...] = ((Step, "a plan"), (UpdateStep, "an update"))
+_STEPS: dict[Any, str] = {}
 _WORDS = {int: "a whole number", bool: "true or false"}
 
 
@@ -192,15 +187,24 @@ def _converter() -> Converter:
     for union, parse in _EITHER.items():
         converter.register_structure_hook(union, _either(union, parse))
     converter.register_structure_hook(SizeSpec, _size_spec(converter.get_structure_hook(SizeSpec)))
-    for steps, of in _STEPS:
-        configure_tagged_union(steps, converter, tag_name="step")
-        converter.register_structure_hook(steps, _step(converter.get_structure_hook(steps), steps, of))
+    for union, of in _STEPS.items():
+        configure_tagged_union(union, converter, tag_name="step")
+        converter.register_structure_hook(union, _step(converter.get_structure_hook(union), union, of))
     return converter
+
+
+def declare_steps(union: Any, of: str) -> None:
+    """The classes of ``union`` are the steps of something (``a plan``), told apart by their names under ``step``.
+
+    Said where they are defined: a list of nodes has no use for forty classes of steps, which take long to load.
+    """
+    _STEPS[union] = of
+    _converter.cache_clear()
 
 
 def to_plain(value: Any) -> Any:
     """Dicts, lists, strings, numbers: what JSON can say. Enums become their values, addresses text."""
-    return _converter().unstructure(value, unstructure_as=Step if isinstance(value, Step) else None)
+    return _converter().unstructure(value, unstructure_as=next((it for it in _STEPS if isinstance(value, it)), None))
 
 
 def to_json(value: Any, *, indent: int | None = None) -> str:

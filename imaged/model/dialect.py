@@ -7,7 +7,8 @@ from typing import Any, get_args, get_origin
 
 import attrs
 
-from imaged.model.report import (
+from imaged.model.report import Report
+from imaged.model.talk import (
     BootToken,
     Claim,
     Claimed,
@@ -15,7 +16,6 @@ from imaged.model.report import (
     PlanAnswer,
     PlanRequest,
     Problem,
-    Report,
     Rescue,
     Rescued,
     Told,

@@ -8,8 +8,8 @@ from enum import Enum
 from attrs import field, frozen
 
 from imaged.model.hardware import Bus
-from imaged.model.size import SizeBounds
-from imaged.model.stack import Array, Content, Crypt, OtherMount, SizeSpec, SwapFile, VolumeGroup
+from imaged.model.size import SizeBounds, SizeSpec
+from imaged.model.stack import Array, Content, Crypt, OtherMount, SwapFile, VolumeGroup
 
 
 class Label(Enum):

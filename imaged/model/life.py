@@ -3,7 +3,7 @@
 from attrs import frozen
 
 from imaged.model.node import BootAction, NodeState
-from imaged.model.update import Outcome
+from imaged.model.outcome import Outcome
 
 
 @frozen

@@ -1,12 +1,16 @@
 """Link-layer and network addresses."""
 
 import re
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network, ip_interface
 
 from attrs import frozen
 
 from imaged.model.errors import BadInput
 
+AnyAddress = IPv4Address | IPv6Address
+AnyNetwork = IPv4Network | IPv6Network
+AnyInterface = IPv4Interface | IPv6Interface
+_NODE = "node"
 _SEPARATED = re.compile(r"[0-9a-fA-F]{2}([:-])[0-9a-fA-F]{2}(\1[0-9a-fA-F]{2}){4}")
 _DOTTED = re.compile(r"[0-9a-fA-F]{4}(\.[0-9a-fA-F]{4}){2}")
 _BARE = re.compile(r"[0-9a-fA-F]{12}")
@@ -68,3 +72,34 @@ class AddressRange:
 
     def __str__(self) -> str:
         return f"{self.first}-{self.last}"
+
+
+@frozen
+class Address:
+    """An address with the length of its prefix: ``10.0.0.7/24``, ``2001:db8::7/64``.
+
+    ``node/24`` (``ip`` is None) stands for the node's own IPv4 address, so that a group may say it for all its nodes.
+    """
+
+    ip: AnyAddress | None
+    prefix: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Address":
+        """Raises BadInput, also for an address without a prefix."""
+        host, slash, prefix = text.partition("/")
+        hint = "Write it like 10.0.0.7/24, 2001:db8::7/64, or node/24 for the node's own IPv4 address."
+        if not slash or not (prefix.isascii() and prefix.isdigit()):
+            raise BadInput(f"{text[:80]!r} has no prefix length", hint=hint)
+        try:
+            found = ip_interface(f"0.0.0.0/{prefix}" if host == _NODE else text)
+        except ValueError:
+            raise BadInput(f"{text[:80]!r} is not an address", hint=hint) from None
+        return cls(None if host == _NODE else found.ip, found.network.prefixlen)
+
+    def on(self, own: IPv4Address | None) -> AnyInterface:
+        """This address on the node whose own is ``own``; that may be None unless it is the one that is meant."""
+        return ip_interface(f"{self.ip or own}/{self.prefix}")
+
+    def __str__(self) -> str:
+        return f"{self.ip or _NODE}/{self.prefix}"

@@ -8,6 +8,7 @@ import hashlib
 
 from attrs import frozen
 
+from imaged.model.codec import declare_steps
 from imaged.model.hardware import Disk
 from imaged.model.layout import Label, Role
 from imaged.model.stack import Filesystem
@@ -352,6 +353,7 @@ Step = (
     | SyncOverrides | WriteFile | CopyFile | MoveFile | RestoreIdentity | RemovePath | MakeLink | KeepSecret
     | RunInTarget | RunScript | CheckFile | CheckInitrd | CheckDevice | SetBootEntries | Unmount | Reboot
 )  # fmt: skip
+declare_steps(Step, "a plan")
 
 
 @frozen

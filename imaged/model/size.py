@@ -1,6 +1,7 @@
 """Amounts of bytes as people write them."""
 
 import re
+from enum import Enum
 from typing import NewType
 
 from attrs import frozen
@@ -87,3 +88,19 @@ def _exact_size(count: int) -> str:
         if count and count % _UNITS[unit] == 0:
             return f"{count // _UNITS[unit]}{unit}"
     return str(count)
+
+
+class Cap(Enum):
+    """What else limits a size: ``ram`` is the memory of the node."""
+
+    RAM = "ram"
+
+
+@frozen
+class SizeSpec:
+    """Wanted size in bytes (repart.d(5)). ``cap`` lowers ``max``, never below ``min``; ``weight`` 0: min."""
+
+    min: Bytes = Bytes(0)
+    max: Bytes | None = None
+    weight: int = 1000
+    cap: Cap | None = None

@@ -8,7 +8,7 @@ from enum import Enum
 
 from attrs import frozen
 
-from imaged.model.size import Bytes
+from imaged.model.size import Bytes, SizeSpec
 
 
 class Filesystem(Enum):
@@ -19,22 +19,6 @@ class Filesystem(Enum):
     BTRFS = "btrfs"
     VFAT = "vfat"
     F2FS = "f2fs"
-
-
-class Cap(Enum):
-    """What else limits a size: ``ram`` is the memory of the node."""
-
-    RAM = "ram"
-
-
-@frozen
-class SizeSpec:
-    """Wanted size in bytes (repart.d(5)). ``cap`` lowers ``max``, never below ``min``; ``weight`` 0: min."""
-
-    min: Bytes = Bytes(0)
-    max: Bytes | None = None
-    weight: int = 1000
-    cap: Cap | None = None
 
 
 class Preserve(Enum):

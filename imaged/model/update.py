@@ -3,16 +3,17 @@
 The node's side is ``installer/node``, which shares no code with us: it reads the same plain JSON.
 """
 
-from enum import Enum
-
 from attrs import frozen
 
+from imaged.model.codec import declare_steps
 from imaged.model.plan import CheckFile, CopyFile, MakeLink, MoveFile, RemovePath, RunInTarget, WriteFile
 from imaged.model.uefi import InstallGrub, MirrorEsp
 
 UpdateStep = (
     WriteFile | CopyFile | MoveFile | RemovePath | MakeLink | RunInTarget | InstallGrub | MirrorEsp | CheckFile
 )  # fmt: skip
+# They are fewer than an install's: what is not listed cannot be decoded, so that no update can touch a disk.
+declare_steps(UpdateStep, "an update")
 
 
 @frozen
@@ -95,54 +96,3 @@ class UpdatePlan:
     variables: dict[str, str] = {}
     sparse: dict[str, int] = {}
     guard: Guard = Guard()
-
-
-class Outcome(Enum):
-    """How an update ended. ``refused``: the guard stopped it before the first write."""
-
-    DONE = "done"
-    FAILED = "failed"
-    REFUSED = "refused"
-
-
-@frozen
-class Updated:
-    """A node's report at the end of an update. Counts are of paths; ``reboot`` says that a new kernel waits for one."""
-
-    image: str
-    serial: str
-    outcome: Outcome
-    message: str = ""
-    added: int = 0
-    changed: int = 0
-    deleted: int = 0
-    protected: int = 0
-    reboot: bool = False
-
-
-class Owner(Enum):
-    """Who a path belongs to, and so who is asked when it drifted. ``local``: nobody but the node itself."""
-
-    IMAGE = "image"
-    OVERRIDE = "override"
-    FIXUP = "fixup"
-    LOCAL = "local"
-
-
-@frozen
-class Difference:
-    """One path that is not as it should be: ``what`` lists attributes (``size,sha256``), or ``missing``, ``extra``."""
-
-    path: str
-    owner: Owner
-    what: str
-
-
-@frozen
-class Drift:
-    """A node's comparison with ``image``: the first differences, and ``count``, how many there are in all."""
-
-    image: str
-    serial: str
-    count: int
-    differences: tuple[Difference, ...] = ()

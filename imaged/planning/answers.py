@@ -6,7 +6,7 @@ from attrs import frozen
 
 from imaged.model.codec import from_plain
 from imaged.model.errors import BadInput
-from imaged.model.update import Drift
+from imaged.model.outcome import Drift
 
 # Exit codes of the agent, see installer/node/main.py; those of a shell that does not find it, of ssh, of timeout(1).
 DONE, REFUSED, DRIFTED, NO_SERVER = 0, 3, 4, 5

@@ -7,8 +7,8 @@ from attrs import evolve, frozen
 
 from imaged.model.life import Life
 from imaged.model.node import BootAction, NodeState
+from imaged.model.outcome import Outcome
 from imaged.model.report import Report, Status
-from imaged.model.update import Outcome
 
 # Phases in their order, each with the seconds that it usually takes: what percents and forecasts are made of.
 INSTALL: Final = {

@@ -11,8 +11,8 @@ from attrs import evolve, frozen
 from imaged.model.codec import decode
 from imaged.model.errors import BadInput, CannotPlan
 from imaged.model.hardware import Inventory
-from imaged.model.net import Mac
-from imaged.model.network import AnyAddress, AnyInterface, Bond, Bridge, Interface, Ip, Ipv6, Network, Vlan
+from imaged.model.net import AnyAddress, AnyInterface, Mac
+from imaged.model.network import Bond, Bridge, Interface, Ip, Ipv6, Network, Vlan
 from imaged.model.node import Node
 from imaged.planning.network_rules import link_faults, network_faults
 

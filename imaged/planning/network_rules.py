@@ -6,19 +6,8 @@ from collections.abc import Iterator
 from ipaddress import ip_network
 from itertools import pairwise
 
-from imaged.model.network import (
-    Address,
-    AnyNetwork,
-    Bond,
-    BondMode,
-    Bridge,
-    Interface,
-    Ip,
-    Ipv6,
-    Network,
-    Route,
-    Vlan,
-)
+from imaged.model.net import Address, AnyNetwork
+from imaged.model.network import Bond, BondMode, Bridge, Interface, Ip, Ipv6, Network, Route, Vlan
 
 AnyLink = Interface | Bond | Vlan | Bridge
 

@@ -7,7 +7,7 @@ from attrs import frozen
 
 from imaged.model.access import Role
 from imaged.model.net import Mac
-from imaged.model.report import Problem
+from imaged.model.talk import Problem
 from imaged.planning.naming import FORMS
 from imaged.planning.schema import SPELLED, Schema, Schemas, described
 

@@ -8,8 +8,8 @@ from imaged.model.found import FoundPartition
 from imaged.model.hardware import Disk
 from imaged.model.layout import DiskSpec, Label, Partition, Role
 from imaged.model.plan import PlannedPartition
-from imaged.model.size import MIB, format_size
-from imaged.model.stack import Cap, Filesystem
+from imaged.model.size import MIB, Cap, format_size
+from imaged.model.stack import Filesystem
 from imaged.planning.gaps import Gap, gaps
 from imaged.planning.sizes import Demand, Rules, allocate
 

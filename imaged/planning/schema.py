@@ -12,8 +12,7 @@ import attrs
 
 from imaged.model.codec import to_plain
 from imaged.model.names import WORD, ImageRef
-from imaged.model.net import AddressRange, Mac
-from imaged.model.network import Address
+from imaged.model.net import Address, AddressRange, Mac
 from imaged.model.plan import Step
 from imaged.model.size import Bytes, SizeBounds
 from imaged.model.update import UpdateStep

@@ -5,7 +5,7 @@ import hashlib
 from attrs import frozen
 
 from imaged.model.node import Node
-from imaged.model.update import Outcome, Updated
+from imaged.model.outcome import Outcome, Updated
 
 # Groups in their order, what was said of their and its own system, and the generation of overrides and scripts.
 Over = tuple[tuple[str, ...], tuple[str, ...], str]

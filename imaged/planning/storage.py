@@ -14,7 +14,8 @@ from imaged.model.hardware import Disk, Inventory, partition_path
 from imaged.model.image import ImageFacts, Version
 from imaged.model.layout import BootFirmware, DiskSpec, Layout, Partition, Role
 from imaged.model.plan import DiskStep, MakeSwapFile, PlannedPartition
-from imaged.model.stack import Cap, SwapFile
+from imaged.model.size import Cap
+from imaged.model.stack import SwapFile
 from imaged.model.system import PlannedFilesystem, PlannedSwap, System
 from imaged.model.uefi import MirrorEsp
 from imaged.planning.choose import choose

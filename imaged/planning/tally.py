@@ -7,8 +7,8 @@ from ipaddress import IPv4Network
 from typing import Final
 
 from imaged.model.lease import Lease
+from imaged.model.outcome import Outcome
 from imaged.model.report import Report, Status
-from imaged.model.update import Outcome
 from imaged.planning.course import BOOT, INSTALL, UP, UPDATE, Track, told
 
 _PHASE_BOUNDS: Final = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 3600.0)

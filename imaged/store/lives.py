@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from imaged.model.codec import from_json
 from imaged.model.life import Life
 from imaged.model.node import BootAction, NodeState
+from imaged.model.outcome import Outcome
 from imaged.model.report import Report
-from imaged.model.update import Outcome
 from imaged.store.news import Told
 from imaged.store.resolve import images_of_groups
 from imaged.store.tables import machines, nics, nodes, reports

@@ -8,9 +8,9 @@ from attrs import evolve, frozen
 from imaged.model.hardware import Disk, Inventory, Nic
 from imaged.model.life import Life
 from imaged.model.node import BootAction, Node, NodeState
+from imaged.model.outcome import Drift, Updated
 from imaged.model.report import Report, Status
 from imaged.model.size import format_size
-from imaged.model.update import Drift, Updated
 from imaged.planning.course import INSTALL, UPDATE, Course
 from imaged.web import words
 from imaged.web.overview import Line, line

@@ -12,7 +12,7 @@ from imaged.model.codec import to_json
 from imaged.model.errors import ImagedError
 from imaged.model.machine import Machine
 from imaged.model.net import Mac
-from imaged.model.update import Drift, Outcome, Updated
+from imaged.model.outcome import Drift, Outcome, Updated
 from imaged.store.database import open_database
 from imaged.store.images import Images
 from imaged.store.keys import Keys

@@ -11,8 +11,9 @@ from imaged.cli.updateclient import understood
 from imaged.daemon.provisioning import Provisioning
 from imaged.model.codec import from_json
 from imaged.model.errors import BadInput
-from imaged.model.report import Claim, Report, Status
-from imaged.model.update import Outcome, Updated
+from imaged.model.outcome import Outcome, Updated
+from imaged.model.report import Report, Status
+from imaged.model.talk import Claim
 from imaged.planning.plain import Plain
 from imaged.remote.fanout import Answer
 from tests.daemon.test_provisioning import MACHINE, Clock, server, settings_in  # noqa: F401

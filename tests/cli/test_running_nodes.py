@@ -7,7 +7,7 @@ import pytest
 from imaged.cli import updateclient, verify
 from imaged.cli.updateclient import arguments, proposal
 from imaged.model.errors import BadInput
-from imaged.model.update import Difference, Drift, Owner
+from imaged.model.outcome import Difference, Drift, Owner
 from imaged.remote.fanout import Answer
 
 PLAIN: dict[str, Any] = {

@@ -15,8 +15,8 @@ from imaged.daemon.rsync import RsyncService
 from imaged.model.names import ImageRef
 from imaged.model.net import Mac
 from imaged.model.node import Node
-from imaged.model.report import Claim
 from imaged.model.settings import RsyncSettings
+from imaged.model.talk import Claim
 from imaged.store.paths import State
 from tests.daemon.test_provisioning import MACHINE, fill, settings_in
 

@@ -13,7 +13,8 @@ from imaged.model.names import ImageRef
 from imaged.model.net import Mac
 from imaged.model.next_boot import NextBoot
 from imaged.model.node import BootAction, Node, NodeState
-from imaged.model.report import Claim, MediumBoot, Report, Status
+from imaged.model.report import Report, Status
+from imaged.model.talk import Claim, MediumBoot
 from imaged.store.events import Events
 from imaged.store.media import Media
 from tests.daemon.test_provisioning import MAC, MACHINE, Clock, with_tiny

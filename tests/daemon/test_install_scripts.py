@@ -12,8 +12,9 @@ from imaged.model.errors import BadInput, Conflict, ImagedError
 from imaged.model.group import Group
 from imaged.model.node import NodeState
 from imaged.model.plan import InstallPlan, RunScript, SyncTree
-from imaged.model.report import Claim, PlanRequest, Problem, Status
+from imaged.model.report import Status
 from imaged.model.size import GIB
+from imaged.model.talk import Claim, PlanRequest, Problem
 from imaged.model.wishes import Wishes
 from imaged.planning.install import plan_hash
 from imaged.store.groups import Groups

@@ -25,9 +25,9 @@ from imaged.model.lease import Lease, LeaseState
 from imaged.model.names import ImageRef
 from imaged.model.net import Mac
 from imaged.model.node import Node, NodeEvent
+from imaged.model.outcome import Outcome
 from imaged.model.report import Report, Status
 from imaged.model.settings import MonitorSettings
-from imaged.model.update import Outcome
 from imaged.planning.tally import Histogram, Tally
 from imaged.store.apitokens import ApiTokens
 from imaged.store.database import open_database

@@ -21,7 +21,8 @@ from imaged.model.access import Role
 from imaged.model.codec import from_json, to_json
 from imaged.model.dialect import HEADER, dialect
 from imaged.model.node import NodeState
-from imaged.model.report import Claim, Claimed, PlanAnswer, PlanRequest, Problem, Report, Status
+from imaged.model.report import Report, Status
+from imaged.model.talk import Claim, Claimed, PlanAnswer, PlanRequest, Problem
 from imaged.model.vault import KeptFiles, kept
 from imaged.store.apitokens import ApiTokens
 from tests.daemon.test_provisioning import CRYPT, MACHINE, Clock, server, settings_in, token_of  # noqa: F401

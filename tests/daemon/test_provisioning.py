@@ -15,11 +15,12 @@ from imaged.model.names import ImageRef
 from imaged.model.net import Mac
 from imaged.model.node import BootAction, Definition, Node, NodeState
 from imaged.model.plan import InstallPlan, WriteFile
-from imaged.model.report import Claim, Report, Status
+from imaged.model.report import Report, Status
 from imaged.model.settings import Settings
 from imaged.model.setup import Setup
 from imaged.model.size import GIB
 from imaged.model.system import PlannedCrypt, System
+from imaged.model.talk import Claim
 from imaged.model.vault import KeptFiles, kept
 from imaged.store.groups import Groups
 from imaged.store.hosts import Hosts

@@ -30,8 +30,9 @@ from imaged.model.group import Group
 from imaged.model.names import ImageRef
 from imaged.model.net import Mac
 from imaged.model.node import Node, NodeState
-from imaged.model.report import Claim, Status
+from imaged.model.report import Status
 from imaged.model.settings import ScriptSettings
+from imaged.model.talk import Claim
 from imaged.store.events import Events
 from imaged.store.groups import Groups
 from imaged.store.stateruns import StateRuns

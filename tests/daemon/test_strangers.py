@@ -24,8 +24,8 @@ from imaged.model.hardware import Smbios
 from imaged.model.machine import Discovery, Label, Machine, Next
 from imaged.model.net import Mac
 from imaged.model.node import BootAction
-from imaged.model.report import Told, ToldAnswer
 from imaged.model.settings import Settings
+from imaged.model.talk import Told, ToldAnswer
 from imaged.model.wishes import Then
 from installer import cmdline, telling
 from installer.console import Console

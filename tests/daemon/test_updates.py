@@ -24,10 +24,12 @@ from imaged.model.image import Version
 from imaged.model.names import ImageRef
 from imaged.model.net import Mac
 from imaged.model.node import Node, NodeState
+from imaged.model.outcome import Difference, Drift, Outcome, Owner, Updated
 from imaged.model.plan import RunInTarget, WriteFile
-from imaged.model.report import Claim, Report, Status
+from imaged.model.report import Report, Status
 from imaged.model.system import System
-from imaged.model.update import Difference, Drift, Outcome, Owner, Updated, UpdatePlan
+from imaged.model.talk import Claim
+from imaged.model.update import UpdatePlan
 from imaged.planning.standing import Planned
 from tests.daemon.test_provisioning import MACHINE, STRANGER, Clock, fill, server, settings_in  # noqa: F401
 from tests.planning.test_delta import applied

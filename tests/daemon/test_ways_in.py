@@ -11,7 +11,8 @@ from imaged.model.errors import BadInput, Conflict, Denied, NotFound
 from imaged.model.names import ImageRef
 from imaged.model.net import Mac
 from imaged.model.node import BootAction, Node, NodeState
-from imaged.model.report import Claim, MediumBoot, Report, Rescue, Status
+from imaged.model.report import Report, Status
+from imaged.model.talk import Claim, MediumBoot, Rescue
 from imaged.model.wishes import Break, Then, Wishes
 from imaged.store.media import Media
 from tests.daemon.test_provisioning import MAC, MACHINE, STRANGER, Clock, with_tiny

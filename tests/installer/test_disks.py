@@ -14,8 +14,8 @@ from imaged.model.found import FoundPartition
 from imaged.model.hardware import Disk
 from imaged.model.layout import DiskSpec, Label, Partition, Role
 from imaged.model.plan import MakeTable, PlannedPartition
-from imaged.model.size import GIB, MIB, Bytes
-from imaged.model.stack import Filesystem, SizeSpec
+from imaged.model.size import GIB, MIB, Bytes, SizeSpec
+from imaged.model.stack import Filesystem
 from imaged.planning.place import place
 from installer.disks import extended, refuse_overlap, sectors, set_types, write_table
 

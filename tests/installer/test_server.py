@@ -14,7 +14,8 @@ from imaged.model.codec import to_json
 from imaged.model.errors import BadInput, CannotPlan, Conflict, Denied, ImagedError, NotFound, Unreachable
 from imaged.model.hardware import Firmware, Inventory
 from imaged.model.plan import InstallPlan
-from imaged.model.report import Claimed, PlanAnswer, Problem, Report, Status
+from imaged.model.report import Report, Status
+from imaged.model.talk import Claimed, PlanAnswer, Problem
 from installer import server as module
 from installer.server import PAUSES, Server, refusal
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from imaged.model.codec import to_json
-from imaged.model.report import Problem
+from imaged.model.talk import Problem
 from imaged.planning.states import together
 from installer.console import Console
 from installer.process import Processes

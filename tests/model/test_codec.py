@@ -20,10 +20,10 @@ from imaged.model.layout import DiskSpec
 from imaged.model.names import ImageRef
 from imaged.model.net import AddressRange, Mac
 from imaged.model.plan import InstallPlan, KeepSecret, Reboot, RunInTarget, Step, SyncTree, WipeDisk, WriteFile
-from imaged.model.report import Claim, Claimed, PlanAnswer, PlanRequest, Problem, Report, Status
+from imaged.model.report import Report, Status
 from imaged.model.settings import Settings
-from imaged.model.size import Bytes, SizeBounds
-from imaged.model.stack import SizeSpec
+from imaged.model.size import Bytes, SizeBounds, SizeSpec
+from imaged.model.talk import Claim, Claimed, PlanAnswer, PlanRequest, Problem
 from imaged.model.update import Triggered, UpdatePlan
 
 _LEAVES: dict[Any, st.SearchStrategy[Any]] = {

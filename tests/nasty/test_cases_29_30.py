@@ -15,9 +15,10 @@ from imaged.model.found import FoundPartition
 from imaged.model.hardware import Inventory
 from imaged.model.node import BootAction
 from imaged.model.plan import CheckFile, CopyFile, InstallPlan, MakeTable, WriteFile
-from imaged.model.report import Claim, Report, Status
+from imaged.model.report import Report, Status
 from imaged.model.stack import Filesystem
 from imaged.model.system import PlannedFilesystem, System
+from imaged.model.talk import Claim
 from imaged.model.uefi import MirrorEsp
 from imaged.planning.update import Layers, plan_update
 from imaged.store.seal import read_tree

@@ -10,8 +10,10 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from imaged.model.codec import from_json, to_json
-from imaged.model.report import Problem, Report
-from imaged.model.update import Drift, Updated, UpdatePlan
+from imaged.model.outcome import Drift, Updated
+from imaged.model.report import Report
+from imaged.model.talk import Problem
+from imaged.model.update import UpdatePlan
 from imaged.planning.delta import delta
 
 SECRET = "s"

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from imaged.model.codec import from_plain
+from imaged.model.outcome import Updated
 from imaged.model.report import Report
-from imaged.model.update import Updated, UpdatePlan
+from imaged.model.update import UpdatePlan
 from installer.node.actions import ADD, ATTRIBUTES, PROTECTED, Action
 from installer.node.answer import Outcome, answer
 from installer.node.client import Wish, _Log, _Telling, _told, updateclient

@@ -12,8 +12,9 @@ from typing import NamedTuple
 import pytest
 
 from imaged.model.errors import ImagedError
+from imaged.model.outcome import Drift, Outcome, Owner, Updated
 from imaged.model.plan import WriteFile
-from imaged.model.update import Drift, Guard, Outcome, Owner, Protected, Triggered, Updated, UpdatePlan
+from imaged.model.update import Guard, Protected, Triggered, UpdatePlan
 from imaged.process import run
 from imaged.ramdisk.trees import DEFAULT_CACHE, Cache, TreeRecipe
 from imaged.store.manifest import format_manifest

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from imaged.model.outcome import Outcome, Updated
 from imaged.model.plan import WriteFile
-from imaged.model.update import Guard, Outcome, Triggered, Updated, UpdatePlan
+from imaged.model.update import Guard, Triggered, UpdatePlan
 from imaged.store.manifest import format_manifest
 from imaged.store.seal import read_tree
 from installer.node import client

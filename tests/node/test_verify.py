@@ -3,7 +3,7 @@
 import pytest
 
 from imaged.model.codec import from_plain
-from imaged.model.update import Drift
+from imaged.model.outcome import Drift
 from installer.node.compare import FIXUP, IMAGE, LOCAL, OVERRIDE, Difference
 from installer.node.verify import drift_of, table
 

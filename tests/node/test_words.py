@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from imaged.model.codec import from_json
-from imaged.model.report import Problem
+from imaged.model.talk import Problem
 from installer.node.errors import Failed
 from installer.node.words import local, readable
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from imaged.model.errors import CannotPlan
 from imaged.model.hardware import Bus, Disk, Firmware, Inventory
 from imaged.model.layout import Count, DiskSpec, Layout, Match, Partition, Pick, Role
-from imaged.model.size import GIB, SizeBounds
-from imaged.model.stack import Array, Crypt, LevelFor, SizeSpec
+from imaged.model.size import GIB, SizeBounds, SizeSpec
+from imaged.model.stack import Array, Crypt, LevelFor
 from imaged.planning.choose import alike, choose
 
 _NVME = Disk(

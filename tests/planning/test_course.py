@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from imaged.model.life import Life
 from imaged.model.node import BootAction, NodeState
+from imaged.model.outcome import Outcome
 from imaged.model.report import Report, Status
-from imaged.model.update import Outcome
 from imaged.planning.course import INSTALL, UPDATE, Course, Standing, course, spoken, told
 
 S = Status

@@ -25,20 +25,8 @@ from imaged.model.layout import (
     Role,
     Wipe,
 )
-from imaged.model.size import GIB, MIB, Bytes, SizeBounds
-from imaged.model.stack import (
-    Cap,
-    Crypt,
-    Filesystem,
-    LevelFor,
-    OtherMount,
-    Preserve,
-    SizeSpec,
-    SwapFile,
-    ThinPool,
-    Unlock,
-    Volume,
-)
+from imaged.model.size import GIB, MIB, Bytes, Cap, SizeBounds, SizeSpec
+from imaged.model.stack import Crypt, Filesystem, LevelFor, OtherMount, Preserve, SwapFile, ThinPool, Unlock, Volume
 from imaged.planning.layout import check, read
 from imaged.store import yamlfile
 

@@ -15,8 +15,8 @@ from imaged.model.errors import CannotPlan
 from imaged.model.hardware import Disk
 from imaged.model.layout import DiskSpec, Label, Partition, Role
 from imaged.model.plan import PlannedPartition
-from imaged.model.size import GIB, MIB, TIB, Bytes
-from imaged.model.stack import Cap, Filesystem, SizeSpec
+from imaged.model.size import GIB, MIB, TIB, Bytes, Cap, SizeSpec
+from imaged.model.stack import Filesystem
 from imaged.planning.layout import read
 from imaged.planning.place import floor_of, place
 from imaged.store import yamlfile

@@ -13,8 +13,8 @@ from imaged.model.boot import Chain
 from imaged.model.codec import to_plain
 from imaged.model.host import Host
 from imaged.model.names import ImageRef
-from imaged.model.net import Mac
-from imaged.model.network import Address, Bond, Interface, Ip, Network, Route
+from imaged.model.net import Address, Mac
+from imaged.model.network import Bond, Interface, Ip, Network, Route
 from imaged.model.node import Node
 from imaged.model.plan import InstallPlan, Mount, Phase
 from imaged.model.stack import Filesystem

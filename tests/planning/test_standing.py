@@ -8,7 +8,7 @@ from attrs import evolve, fields
 from imaged.model.names import ImageRef
 from imaged.model.net import Mac
 from imaged.model.node import BootAction, Node, NodeState
-from imaged.model.update import Outcome, Updated
+from imaged.model.outcome import Outcome, Updated
 from imaged.planning.standing import Planned, in_step, planned, trouble
 
 NOW = Planned("s", "d", "l")

@@ -22,7 +22,7 @@ from imaged.model.plan import (
     StartArray,
     StartGroup,
 )
-from imaged.model.size import GIB, MIB, Bytes
+from imaged.model.size import GIB, MIB, Bytes, SizeSpec
 from imaged.model.stack import (
     Array,
     Btrfs,
@@ -31,7 +31,6 @@ from imaged.model.stack import (
     LevelFor,
     OtherMount,
     Preserve,
-    SizeSpec,
     Subvolume,
     SwapFile,
     ThinPool,

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from imaged.model.lease import Lease, LeaseState
 from imaged.model.net import Mac
+from imaged.model.outcome import Outcome
 from imaged.model.report import Report, Status
-from imaged.model.update import Outcome
 from imaged.planning.tally import Histogram, Tally, leases_by_subnet
 
 S = Status

@@ -7,8 +7,8 @@ from imaged.model.machine import Machine
 from imaged.model.names import ImageRef
 from imaged.model.net import Mac
 from imaged.model.node import BootAction, Node, NodeEvent, NodeState
+from imaged.model.outcome import Outcome
 from imaged.model.report import Report, Status
-from imaged.model.update import Outcome
 from imaged.store.database import open_database
 from imaged.store.lives import Lives
 from imaged.store.machines import Machines

@@ -19,7 +19,7 @@ from imaged.daemon.site import LARGEST, status_of
 from imaged.model.access import Caller, Role
 from imaged.model.codec import from_json, from_plain, to_json
 from imaged.model.errors import BadInput, ImagedError
-from imaged.model.report import Problem
+from imaged.model.talk import Problem
 from imaged.planning import access
 from imaged.planning.openapi import JSON, STREAM, TEXT
 from imaged.store.events import speaking_as

@@ -17,9 +17,9 @@ from imaged.model.host import Host
 from imaged.model.names import ImageRef
 from imaged.model.net import Mac
 from imaged.model.node import BootAction, Node, NodeState
+from imaged.model.outcome import Drift, Updated
 from imaged.model.plan import InstallPlan
 from imaged.model.report import Report
-from imaged.model.update import Drift, Updated
 from imaged.planning.explained import Explained
 from imaged.planning.install import plan_hash
 from imaged.planning.leftovers import leftovers

@@ -12,7 +12,7 @@ from imaged.model.codec import from_json
 from imaged.model.errors import CannotPlan, ImagedError, NotFound
 from imaged.model.names import ImageRef
 from imaged.model.node import Node
-from imaged.model.update import Drift, Updated
+from imaged.model.outcome import Drift, Updated
 from imaged.planning.install import plan_hash
 from imaged.planning.leftovers import leftovers
 from imaged.planning.show import plan_text

@@ -9,7 +9,7 @@ from imaged.admin import people
 from imaged.daemon.api.route import Route
 from imaged.daemon.api.table import ROUTES, described
 from imaged.model.access import Role
-from imaged.model.report import Claim
+from imaged.model.talk import Claim
 from imaged.planning.access import may
 from tests.admin.site import mac
 from tests.daemon.api.office import NOW, Front, make_front

@@ -30,8 +30,9 @@ from imaged.model.codec import to_json
 from imaged.model.dialect import HEADER, dialect
 from imaged.model.hardware import Bus, Disk, Firmware, Inventory, Nic
 from imaged.model.net import Mac
-from imaged.model.report import Claim, PlanRequest, Report, Status
+from imaged.model.report import Report, Status
 from imaged.model.size import GIB
+from imaged.model.talk import Claim, PlanRequest
 from imaged.store import settings
 from imaged.store.apitokens import ApiTokens
 from imaged.wire import dhcp_options as opt
