@@ -107,6 +107,8 @@ $(DEMO)/debian-%-storage.stamp: images/debian-%-storage.yaml tests/vm/few_driver
 
 $(DEMO)/debian-12-arm64.stamp: images/debian-12-arm64.yaml | install $(DEMO)/key $(DEMO_SETTINGS)
 	apt-get install -y -q --no-install-recommends $(ARM_PACKAGES)
+	mountpoint -q /proc/sys/fs/binfmt_misc || mount -t binfmt_misc none /proc/sys/fs/binfmt_misc
+	update-binfmts --enable qemu-aarch64
 	$(IMAGED) buildimage $< --root-key $(DEMO)/key.pub
 	touch $@
 

@@ -12,6 +12,7 @@ from imaged.model.size import format_size
 from imaged.ramdisk.build import Result
 from imaged.ramdisk.kernel import DEFAULT_PACKAGES
 from imaged.ramdisk.make import make
+from imaged.store.events import Events
 
 
 @click.command("mkramdisk")
@@ -55,6 +56,9 @@ def command(
         context.state, kernel, arch or platform.machine(), say,
         output=output, mirror=mirror, firmware=firmware, refresh=refresh,
     )  # fmt: skip
+    if result.changed and output is None:
+        told = {"kernel": result.ramdisk.kernel, "source": result.ramdisk.source}
+        Events(context.engine).tell("ramdisk built", result.ramdisk.arch, told)
     console.print(summary(result, time.monotonic() - started), markup=False, soft_wrap=True)
 
 

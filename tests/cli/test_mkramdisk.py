@@ -1,6 +1,7 @@
 """``imaged mkramdisk`` as a person meets it: what it says, its exit codes, and that a failure loses nothing."""
 
 import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -88,6 +89,8 @@ def test_a_full_disk_loses_nothing(site: Path) -> None:
 def test_built_then_unchanged(site: Path) -> None:
     first, second = mkramdisk(site), mkramdisk(site)
     assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
+    with sqlite3.connect(site / "imaged.sqlite") as database:
+        assert database.execute("SELECT what, subject FROM events").fetchall() == [("ramdisk built", "x86_64")]
     assert f"{site}/boot/ramdisk/x86_64: built in" in first.stdout
     assert f"{site}/boot/ramdisk/x86_64: unchanged since" in second.stdout
     assert (site / "boot/loaders/undionly.kpxe").stat().st_size > 50_000
