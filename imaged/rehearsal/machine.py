@@ -91,7 +91,7 @@ class DiskOption:
 class MachineSpec:
     """A machine to rehearse on. ``memory`` in bytes. ``secure_boot``: UEFI that runs what Microsoft has signed.
 
-    ``arch`` is its processor (uname -m): x86_64 or aarch64.
+    ``arch`` is its processor (uname -m): x86_64 or aarch64. ``screen``: with a graphics adapter.
     """
 
     firmware: Firmware = Firmware.BIOS
@@ -102,6 +102,7 @@ class MachineSpec:
     way: Way = Way.PXE
     secure_boot: bool = False
     arch: str = "x86_64"
+    screen: bool = False
 
     def __attrs_post_init__(self) -> None:
         if self.arch not in CONSOLES:
@@ -173,7 +174,7 @@ def argv(spec: MachineSpec, who: Identity, where: Attachments) -> tuple[str, ...
     return (
         f"qemu-system-{spec.arch}",
         "-name", who.name,
-        "-nodefaults", "-no-user-config", "-display", "none", "-vga", "none",
+        "-nodefaults", "-no-user-config", "-display", "none", "-vga", "std" if spec.screen else "none",
         *processor(where.accel, spec.arch),
         "-smp", str(spec.cpus),
         "-m", str(spec.memory // MIB),

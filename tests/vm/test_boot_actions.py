@@ -25,7 +25,8 @@ _SCRIPTS = {  # what they print runs on the node
 @pytest.mark.parametrize("firmware", list(Firmware), ids=lambda firmware: firmware.value)
 def test_once_something_else_then_what_held_before(rehearse: Callable[..., Rehearsal], firmware: Firmware) -> None:
     r = rehearse()
-    guest = r.machine("node01", MachineSpec(firmware=firmware), image=IMAGE)
+    # memtest86+ wants a screen of UEFI, and only there.
+    guest = r.machine("node01", MachineSpec(firmware=firmware, screen=firmware is Firmware.UEFI), image=IMAGE)
     boot = r.state.boot / RAMDISK_DIR / "x86_64"
     script = r.state.root / "greet.ipxe"
     script.write_text("#!ipxe\necho {{ node }} greets\nsleep 300\n")
