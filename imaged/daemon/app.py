@@ -84,8 +84,7 @@ class Daemon:
         self._dhcp = DhcpService(
             settings,
             reactor,
-            find_node=self._directory.find,
-            is_reserved=self._directory.is_reserved,
+            directory=self._directory,
             leases=LeaseStore(provisioning.engine),
             clock=time.time,
             loaders=lambda: frozenset(boot_loaders(state.boot)),

@@ -25,7 +25,6 @@ from imaged.model.boot import BootClient
 from imaged.model.errors import ImagedError, MalformedPacket
 from imaged.model.machine import PROBE_MACS, Machine
 from imaged.model.net import Mac
-from imaged.model.node import Node
 from imaged.model.settings import DhcpMode, Settings
 from imaged.planning import dhcp as planning
 from imaged.planning.backlog import Backlog
@@ -33,13 +32,11 @@ from imaged.planning.dhcp import Decision
 from imaged.planning.dhcp_reply import Answer, Arrival, Request
 from imaged.planning.leases import LeaseBook
 from imaged.planning.throttle import Throttle
+from imaged.store.directory import Directory
 from imaged.store.leases import LeaseStore
 from imaged.wire import dhcp as wire
 from imaged.wire import dhcp_options as opt
 from imaged.wire import pxe
-
-FindNode = Callable[[Mac, str], Node | None]
-IsReserved = Callable[[IPv4Address], bool]
 
 _RESCAN: Final = 5.0  # seconds between looks at the interfaces: bridges and addresses come and go
 _WAITING: Final = 4096  # packets of each kind that wait to be served: the machines of a hall
@@ -90,9 +87,9 @@ _Kept = _Outcome | _Stranger | Machine
 class DhcpService:
     """DHCP on every interface that we serve.
 
-    ``find_node(mac, uuid)`` knows the nodes (``uuid`` may be empty), ``is_reserved`` their addresses. ``clock`` gives
-    seconds since the epoch. Where ``may_name`` says so, a machine without a name waits until ``name`` has looked at
-    it, which is called in a thread. Nothing listens before ``start``.
+    ``directory`` knows the nodes and their addresses. ``clock`` gives seconds since the epoch. Where ``may_name`` says
+    so, a machine without a name waits until ``name`` has looked at it, which is called in a thread. Nothing listens
+    before ``start``.
     """
 
     _log = Logger()
@@ -101,8 +98,7 @@ class DhcpService:
         self,
         settings: Settings,
         reactor: Any,
-        find_node: FindNode,
-        is_reserved: IsReserved,
+        directory: Directory,
         leases: LeaseStore,
         clock: Callable[[], float],
         loaders: Callable[[], frozenset[str]] = frozenset,
@@ -114,8 +110,7 @@ class DhcpService:
         self._find_loaders = loaders
         self._loaders, self._loaders_until = frozenset[str](), 0.0
         self._reactor = reactor
-        self._find_node = find_node
-        self._is_reserved = is_reserved
+        self._directory, self._looked = directory, False
         self._may_name, self._name = may_name, name
         self._leases = leases
         self._clock = clock
@@ -197,7 +192,7 @@ class DhcpService:
 
     def _work(self) -> None:
         """Serve some of those who wait, and the others in the next turn of the reactor."""
-        self._working = None
+        self._working, self._looked = None, False
         now = self._reactor.seconds()
         for _ in range(_SLICE):
             arrived = self._backlog.take(now)
@@ -230,7 +225,10 @@ class DhcpService:
         if mac is None:
             return
         client, now = pxe.read(packet), self._clock()
-        node = self._find_node(mac, client.uuid if client else pxe.machine_uuid(packet))
+        if not self._looked:  # those who are served in one turn of the reactor find the same
+            self._directory.look()
+            self._looked = True
+        node = self._directory.find(mac, client.uuid if client else pxe.machine_uuid(packet))
         if node is not None and node.address is not None:
             self._make_room(node.address, node.macs, now)
         request = Request(
@@ -239,7 +237,7 @@ class DhcpService:
             node=node,
             arrival=_arrival(link.interface, arrived.source, arrived.on_proxy_port),
             now=now,
-            is_reserved=self._is_reserved,
+            is_reserved=self._directory.is_reserved,
             loaders=self._known_loaders(now) if client else frozenset(),
         )
         if client is not None and request.node is None:
@@ -291,7 +289,8 @@ class DhcpService:
     def _named(self, stranger: _Stranger) -> None:
         try:
             request = stranger.request
-            node = self._find_node(stranger.machine.mac, stranger.machine.uuid)
+            self._directory.look()
+            node = self._directory.find(stranger.machine.mac, stranger.machine.uuid)
             self._decide(stranger.link, evolve(request, node=node))
         except Exception:
             self._log.failure("DHCP on {name}: a packet was not served", name=stranger.link.interface.name)

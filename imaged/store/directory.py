@@ -26,7 +26,10 @@ _Key = Mac | str | IPv4Address
 
 
 class Directory:
-    """For one thread. ``close`` gives the connection back by which it follows the database."""
+    """For one thread. ``close`` gives the connection back by which it follows the database.
+
+    What ``find`` and ``is_reserved`` say is as of the last ``look``, without which they know nobody.
+    """
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
@@ -40,11 +43,15 @@ class Directory:
         self._keys: dict[str, tuple[_Key, ...]] = {}  # MACs, UUID and address of each
         self._names: dict[_Key, str] = {}  # of the node with one of them
 
+    def look(self) -> None:
+        """Take in what others have changed. Raises ImagedError."""
+        if self._follows:
+            self._catch_up()
+
     def find(self, mac: Mac, uuid: str = "") -> Node | None:
         """As ``Nodes.find``."""
         if not self._follows:
             return self._store.find(mac, uuid)
-        self._catch_up()
         name = self._names.get(mac)
         if name is None:
             if not uuid:
@@ -58,7 +65,7 @@ class Directory:
         return node
 
     def is_reserved(self, address: IPv4Address) -> bool:
-        """As ``LeaseStore.is_reserved``, as of the last ``find``."""
+        """As ``LeaseStore.is_reserved``."""
         if not self._follows:
             return self._leases.is_reserved(address)
         return address in self._names

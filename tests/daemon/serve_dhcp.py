@@ -41,8 +41,7 @@ for text in sys.argv[2:]:
                 action=BootAction(action or "install"),
             )
         )
-directory = Directory(engine)
-service = DhcpService(configured, reactor, directory.find, directory.is_reserved, LeaseStore(engine), time.time)
+service = DhcpService(configured, reactor, Directory(engine), LeaseStore(engine), time.time)
 service.start()
 reactor.addSystemEventTrigger("before", "shutdown", service.stop)
 reactor.callWhenRunning(sys.stderr.write, "ready\n")

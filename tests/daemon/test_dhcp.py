@@ -4,6 +4,7 @@ import random
 import tracemalloc
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from attrs import evolve
@@ -76,10 +77,9 @@ class Bench:
         self.service = self.started(settings)
 
     def started(self, settings=SETTINGS, **others):
-        self.store, directory = RecordedStore(self.engine, self.events), Directory(self.engine)
+        self.store, self.directory = RecordedStore(self.engine, self.events), Directory(self.engine)
         return DhcpService(
-            settings, self.clock, directory.find, directory.is_reserved, self.store, self.clock.seconds,
-            in_thread=maybeDeferred, **others,
+            settings, self.clock, self.directory, self.store, self.clock.seconds, in_thread=maybeDeferred, **others,
         )  # fmt: skip
 
     @property
@@ -169,13 +169,13 @@ def test_without_a_commit_there_is_no_ack_and_the_next_one_is_as_if_nothing_was(
 
 
 def test_a_broken_node_database_costs_one_packet_and_keeps_its_traceback(bench, log):
-    def broken(mac, uuid):
+    def broken():
         raise RuntimeError("our bug")
 
-    working, bench.service._find_node = bench.service._find_node, broken
+    bench.directory.look = broken
     assert bench.receive(packet(T.DISCOVER)) == []
     assert [event["log_failure"].type for event in log if event.get("log_failure")] == [RuntimeError]
-    bench.service._find_node = working
+    del bench.directory.look
     assert len(bench.receive(packet(T.DISCOVER))) == 1
 
 
@@ -346,12 +346,10 @@ def test_a_hundred_thousand_broken_packets(tmp_path, log):
     store = RecordedStore(bench.engine, bench.events)
     store.save = lambda changed, seen=(): tuple(changed)
 
-    def find(mac, uuid):
-        return NODE if mac == MAC else None
-
-    bench.service = DhcpService(
-        SETTINGS, bench.clock, find, OWN.__eq__, store, bench.clock.seconds, in_thread=maybeDeferred
+    directory = SimpleNamespace(
+        look=lambda: None, find=lambda mac, uuid: NODE if mac == MAC else None, is_reserved=OWN.__eq__
     )
+    bench.service = DhcpService(SETTINGS, bench.clock, directory, store, bench.clock.seconds, in_thread=maybeDeferred)
     refused = serve_mutants(bench, 20_000, chance)  # the pool fills, the caches reach their size
     failures = [event for event in log if event.get("log_failure") or event["log_level"] >= LogLevel.error]
     log.clear()

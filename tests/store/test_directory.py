@@ -37,6 +37,7 @@ class Site:
     def agrees(self):
         """Of every MAC, UUID and address; returns the names of the nodes by MAC."""
         truth, leases = Nodes(self.engines[1]), LeaseStore(self.engines[1])
+        self.directory.look()
         asked = [(mac, "") for mac in MACS] + [(Mac.parse("02:00:00:00:00:99"), UUID)]
         found = [self.directory.find(*who) for who in asked]
         assert found == [truth.find(*who) for who in asked]
@@ -95,15 +96,19 @@ def test_what_another_process_changes_is_known(site, change):
 def test_what_nobody_changes_is_not_asked_again(tmp_path):
     site = Site(tmp_path / "imaged.sqlite")
     site.nodes.define([definition(1)], BootAction.LOCAL)
+    site.directory.look()
     assert site.directory.find(MACS[1]) is site.directory.find(MACS[1])
     site.nodes.keep("n1", last_seen=2.0)
+    site.directory.look()
     assert site.directory.find(MACS[0]) is None
 
 
 def test_a_connection_that_fails_is_opened_again(tmp_path):
     site = Site(tmp_path / "imaged.sqlite")
     site.nodes.define([definition(1)], BootAction.LOCAL)
+    site.directory.look()
     assert site.directory.find(MACS[1]).name == "n1"
     site.directory.close()
     site.nodes.remove("n1")
+    site.directory.look()
     assert site.directory.find(MACS[1]) is None
