@@ -7,8 +7,8 @@ from enum import Enum
 
 from attrs import field, frozen
 
-from imaged.model.hardware import Bus
-from imaged.model.size import SizeBounds, SizeSpec
+from imaged.model.match import Match
+from imaged.model.size import SizeSpec
 from imaged.model.stack import Array, Content, Crypt, OtherMount, SwapFile, VolumeGroup
 
 
@@ -34,42 +34,12 @@ class Role(Enum):
     DATA = "data"
 
 
-class Pick(Enum):
-    """Which of several disks that match."""
-
-    SMALLEST = "smallest"
-    LARGEST = "largest"
-    FIRST_BY_PATH = "first-by-path"
-
-
 class BootFirmware(Enum):
     """Which firmware the installed disk must start under. ``auto``: every one the layout has room for."""
 
     AUTO = "auto"
     BIOS = "bios"
     UEFI = "uefi"
-
-
-@frozen
-class Match:
-    """Conditions on a disk; all must hold. A tuple lists values of which one must, empty: any.
-
-    Texts are shell globs, read without regard to case: ``model`` and ``vendor`` on udev's ID_MODEL and ID_VENDOR
-    (a blank and ``_`` are the same), ``serial`` on ID_SERIAL_SHORT, ``wwn`` on ID_WWN, ``path`` on ID_PATH.
-    ``sector`` is the logical sector size in bytes.
-    """
-
-    bus: tuple[Bus, ...] = ()
-    rotational: bool | None = None
-    removable: bool = False
-    size: SizeBounds | None = None
-    model: tuple[str, ...] = ()
-    vendor: tuple[str, ...] = ()
-    serial: tuple[str, ...] = ()
-    wwn: tuple[str, ...] = ()
-    path: tuple[str, ...] = ()
-    sector: int | None = None
-    pick: Pick | None = None
 
 
 @frozen

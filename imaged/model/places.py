@@ -4,7 +4,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 from attrs import field, frozen
 
-from imaged.model.layout import Match
+from imaged.model.match import Match
 from imaged.model.names import NO_IMAGE, ImageRef
 from imaged.model.node import BootAction
 from imaged.model.size import SizeBounds

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from attrs import frozen
 
 from imaged.model.hardware import Disk, Inventory
-from imaged.model.layout import DiskSpec, Layout, Match, Pick
+from imaged.model.layout import DiskSpec, Layout
+from imaged.model.match import Match, Pick
 from imaged.planning.choose_refusal import none_fits, not_alike, tie
 from imaged.planning.matching import in_order, mismatches, natural, unusable
 from imaged.planning.pruning import facts_of, prune

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 
 from imaged.model.errors import CannotPlan
 from imaged.model.hardware import Disk
-from imaged.model.layout import DiskSpec, Match
+from imaged.model.layout import DiskSpec
+from imaged.model.match import Match
 from imaged.model.size import format_size
 from imaged.planning.matching import mismatches, unusable
 

@@ -12,7 +12,8 @@ from imaged.model.codec import decode
 from imaged.model.errors import BadInput, CannotPlan
 from imaged.model.hardware import Firmware, Inventory
 from imaged.model.image import ImageFacts
-from imaged.model.layout import Boot, BootFirmware, DiskSpec, Esp, Layout, Match, Partition, Role
+from imaged.model.layout import Boot, BootFirmware, DiskSpec, Esp, Layout, Partition, Role
+from imaged.model.match import Match
 from imaged.model.stack import Array, Crypt, OtherMount, SwapFile, ThinPool, Volume, VolumeGroup
 from imaged.planning import layout_spellings as spelled
 from imaged.planning.layout_draft import DiskDraft, Draft, GroupDraft

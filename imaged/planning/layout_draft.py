@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator
 
 from attrs import frozen
 
-from imaged.model.layout import Boot, DiskSpec, Esp, Match, Partition
+from imaged.model.layout import Boot, DiskSpec, Esp, Partition
+from imaged.model.match import Match
 from imaged.model.stack import Array, Content, Crypt, OtherMount, Subvolume, SwapFile, ThinPool, Volume, VolumeGroup
 
 Consumer = Array | Crypt | VolumeGroup

@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from imaged.model.layout import DiskSpec, Label, Match, Partition, Role
+from imaged.model.layout import DiskSpec, Label, Partition, Role
+from imaged.model.match import Match
 from imaged.model.size import MIB, TIB, SizeSpec, format_size
 from imaged.model.stack import Filesystem, Preserve
 from imaged.planning.layout_draft import DiskDraft, repeated

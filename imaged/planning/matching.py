@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 
 from imaged.model.hardware import Disk
-from imaged.model.layout import Match
+from imaged.model.match import Match
 
 _NOT_DISKS = ("/dev/loop", "/dev/ram", "/dev/zram", "/dev/sr", "/dev/fd", "/dev/nbd", "/dev/dm-", "/dev/md")
 _EMMC_PARTS = re.compile(r"/dev/mmcblk[0-9]+(boot[0-9]+|rpmb|gp[0-9]+)")  # the kernel shows them as disks

@@ -76,7 +76,7 @@ def test_a_node_is_added_told_what_to_boot_and_removed(site: Path) -> None:
 def test_what_nodes_told_of_their_updates_is_shown(site: Path) -> None:
     call(site, *ADD)
     store = Nodes(open_database(site.parent / "state/imaged.sqlite"))
-    failed = Updated("tiny@2", "s", Outcome.FAILED, "the disk [is] full", changed=3)
+    failed = Updated("tiny@2", "s", Outcome.FAILED, 'the disk [is] full of "outcome": "done"', changed=3)
     store.keep(
         "n1", installed="tiny@1", updated=to_json(failed), updated_at=5.0, drift=to_json(Drift("tiny@1", "s", 7)),
         drift_count=7,

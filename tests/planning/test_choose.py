@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from imaged.model.errors import CannotPlan
 from imaged.model.hardware import Bus, Disk, Firmware, Inventory
-from imaged.model.layout import Count, DiskSpec, Layout, Match, Partition, Pick, Role
+from imaged.model.layout import Count, DiskSpec, Layout, Partition, Role
+from imaged.model.match import Match, Pick
 from imaged.model.size import GIB, SizeBounds, SizeSpec
 from imaged.model.stack import Array, Crypt, LevelFor
 from imaged.planning.choose import alike, choose

@@ -11,20 +11,8 @@ from hypothesis import strategies as st
 from imaged.model.errors import BadInput, CannotPlan
 from imaged.model.hardware import Bus, Firmware, Inventory
 from imaged.model.image import ImageFacts, Kernel
-from imaged.model.layout import (
-    Boot,
-    BootFirmware,
-    Count,
-    DiskSpec,
-    Esp,
-    Label,
-    Layout,
-    Match,
-    Partition,
-    Pick,
-    Role,
-    Wipe,
-)
+from imaged.model.layout import Boot, BootFirmware, Count, DiskSpec, Esp, Label, Layout, Partition, Role, Wipe
+from imaged.model.match import Match, Pick
 from imaged.model.size import GIB, MIB, Bytes, Cap, SizeBounds, SizeSpec
 from imaged.model.stack import Crypt, Filesystem, LevelFor, OtherMount, Preserve, SwapFile, ThinPool, Unlock, Volume
 from imaged.planning.layout import check, read

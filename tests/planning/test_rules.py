@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from imaged.model.codec import from_plain, to_plain
 from imaged.model.errors import BadInput
 from imaged.model.hardware import Bus, Disk, Firmware, Inventory, Nic
-from imaged.model.layout import Match
 from imaged.model.machine import Discovery, Label, Machine
+from imaged.model.match import Match
 from imaged.model.names import ImageRef
 from imaged.model.net import Mac
 from imaged.model.places import Condition, Places, Rule, Rules

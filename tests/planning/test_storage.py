@@ -10,7 +10,8 @@ from imaged.model.errors import CannotPlan
 from imaged.model.found import FoundArray, FoundGroup, FoundPartition, FoundVolume
 from imaged.model.hardware import Bus, Disk, Firmware, Inventory
 from imaged.model.image import ImageFacts, Kernel, Version
-from imaged.model.layout import Count, DiskSpec, Esp, Label, Layout, Match, Partition, Role, Wipe
+from imaged.model.layout import Count, DiskSpec, Esp, Label, Layout, Partition, Role, Wipe
+from imaged.model.match import Match
 from imaged.model.plan import (
     MakeArray,
     MakeCrypt,
