@@ -17,7 +17,6 @@ from imaged.planning import defining
 from imaged.planning.defining import SetupChanges
 from imaged.planning.discovery import cards
 from imaged.store import layouts
-from imaged.store.leases import LeaseStore
 from imaged.store.overrides import Overrides
 from imaged.store.vault import Vault
 
@@ -149,10 +148,8 @@ def replace(desk: Desk, name: str, macs: tuple[Mac, ...], uuid: str = "", *, dis
     if not macs:
         raise BadInput("a node needs a MAC to be known by", where="macs")
     old = desk.nodes.definition(name)
-    desk.nodes.change([evolve(old, macs=_each_once(macs), uuid=defining.uuid(uuid))], **_GONE)
-    LeaseStore(desk.engine).end(set(old.macs) - set(macs))
-    desk.nodes.set_action([name], BootAction.LOCAL if disks_moved else BootAction.INSTALL)
-    return desk.nodes.get(name)
+    action = BootAction.LOCAL if disks_moved else BootAction.INSTALL
+    return desk.nodes.replace(evolve(old, macs=_each_once(macs), uuid=defining.uuid(uuid)), action, **_GONE)
 
 
 def refuse_unknown(desk: Desk, image: ImageRef | None, layout: str | None, groups: Iterable[str]) -> None:

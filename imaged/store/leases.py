@@ -70,11 +70,6 @@ class LeaseStore:
         finally:
             connection.close()  # back into the pool, and rolled back if it was not committed
 
-    def end(self, macs: Iterable[Mac]) -> None:
-        """These machines are not there any more: what they were given is free. The daemon asks before it refuses."""
-        with self._engine.begin() as connection:
-            connection.execute(leases.delete().where(leases.c.mac.in_([str(mac) for mac in macs])))
-
     def holds(self, lease: Lease) -> bool:
         """Whether this machine still has this address."""
         here = leases.c.address == str(lease.address), leases.c.mac == str(lease.mac)
@@ -99,3 +94,8 @@ class LeaseStore:
         """Whether some node has this address for its own."""
         with self._engine.connect() as connection:
             return connection.scalar(_RESERVED, {"address": str(address)}) is not None
+
+
+def end_leases(connection: sa.Connection, macs: Iterable[Mac]) -> None:
+    """These machines are not there any more: what they were given is free. The daemon asks before it refuses."""
+    connection.execute(leases.delete().where(leases.c.mac.in_([str(mac) for mac in macs])))

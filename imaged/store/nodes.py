@@ -21,6 +21,7 @@ from imaged.store import next_boots, resolve
 from imaged.store.database import alone, refusing_duplicates
 from imaged.store.events import note
 from imaged.store.groups import insert_groups, put_members, setup_plain
+from imaged.store.leases import end_leases
 from imaged.store.tables import nics, nodes, reports
 from imaged.store.tokens import secret_hash
 
@@ -94,19 +95,17 @@ class Nodes:
         with self._engine.begin() as connection:
             alone(connection)
             for definition in changed:
-                _refuse_rivals(connection, definition)
-                found = resolve.one(connection, definition.name)
-                before, secure = found.definition(), found.row.secure_boot
-                with refusing_duplicates(f"the address {definition.address} is taken", definition.name, _TAKEN):
-                    change = nodes.update().where(nodes.c.name == definition.name)
-                    connection.execute(change.values(**_columns(definition), **columns))
-                if definition.macs != before.macs:
-                    connection.execute(nics.delete().where(nics.c.node == definition.name))
-                    _put_nics(connection, definition)
-                if set(definition.groups) != set(before.groups):
-                    put_members(connection, definition.name, definition.groups)
-                note(connection, "node changed", definition.name, _plain(before), _plain(definition))
-                _note_firmware(connection, definition.name, secure, columns)
+                _change(connection, definition, columns)
+
+    def replace(self, definition: Definition, action: BootAction, **columns: Any) -> Node:
+        """Another machine is the node from now on; what the old one had leased is free, and ``action`` is what the new
+        one does at its next network boot. Raises as ``change``."""
+        with self._engine.begin() as connection:
+            alone(connection)
+            old = _change(connection, definition, columns)
+            end_leases(connection, set(old.macs) - set(definition.macs))
+            next_boots.set_boot(connection, definition.name, NextBoot(action), once=False)
+            return resolve.one(connection, definition.name).node()
 
     def remove(self, name: str) -> None:
         """Forget a node, its reports and its tokens. Raises NotFound."""
@@ -308,6 +307,24 @@ def _note_firmware(connection: sa.Connection, name: str, before: bool | None, co
     if "secure_boot" in columns:
         after = {"secure_boot": columns["secure_boot"]}
         note(connection, "firmware of a node", name, {} if before is None else {"secure_boot": before}, after)
+
+
+def _change(connection: sa.Connection, definition: Definition, columns: Mapping[str, Any]) -> Definition:
+    """See ``Nodes.change``. Returns what it was before."""
+    _refuse_rivals(connection, definition)
+    found = resolve.one(connection, definition.name)
+    before, secure = found.definition(), found.row.secure_boot
+    with refusing_duplicates(f"the address {definition.address} is taken", definition.name, _TAKEN):
+        change = nodes.update().where(nodes.c.name == definition.name)
+        connection.execute(change.values(**_columns(definition), **columns))
+    if definition.macs != before.macs:
+        connection.execute(nics.delete().where(nics.c.node == definition.name))
+        _put_nics(connection, definition)
+    if set(definition.groups) != set(before.groups):
+        put_members(connection, definition.name, definition.groups)
+    note(connection, "node changed", definition.name, _plain(before), _plain(definition))
+    _note_firmware(connection, definition.name, secure, columns)
+    return before
 
 
 def _refuse_rivals(connection: sa.Connection, wanted: Definition) -> None:

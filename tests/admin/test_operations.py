@@ -29,7 +29,7 @@ from imaged.model.wishes import Wishes
 from imaged.planning.effects import Effect
 from imaged.planning.roster.entries import Roster
 from imaged.planning.roster.ours import of_plain, values, write_values, write_yaml
-from imaged.store import yamlfile
+from imaged.store import next_boots, yamlfile
 from imaged.store.leases import LeaseStore
 from imaged.store.powers import Powers
 from tests.admin.site import desk, mac, make
@@ -215,3 +215,15 @@ def test_who_is_replaced_has_no_lease_any_more(desk):
     leases.save(given)
     nodes.replace(desk, "n1", (mac(9),))
     assert leases.load() == (given[1],)
+
+
+def test_who_cannot_be_replaced_whole_is_not_replaced(desk, monkeypatch):
+    before = desk.nodes.get("n1")
+
+    def fails(*_, **__):
+        raise Conflict("no")
+
+    monkeypatch.setattr(next_boots, "set_boot", fails)
+    with pytest.raises(Conflict, match="no"):
+        nodes.replace(desk, "n1", (mac(9),))
+    assert desk.nodes.get("n1") == before

@@ -25,7 +25,7 @@ from imaged.planning.dhcp_reply import Broadcast, ToHardware
 from imaged.planning.throttle import Throttle
 from imaged.store.database import open_database
 from imaged.store.directory import Directory
-from imaged.store.leases import LeaseStore
+from imaged.store.leases import LeaseStore, end_leases
 from imaged.store.nodes import Nodes
 from imaged.wire import dhcp_options as opt
 from imaged.wire.dhcp import Op, Packet, decode, encode
@@ -136,7 +136,8 @@ def test_a_machine_in_the_place_of_another_has_its_address(bench):
     other = packet(T.DISCOVER, mac=number(1))
     bench.nodes.change([evolve(bench.nodes.definition(NODE.name), macs=(number(1),))])
     assert bench.receive(other)[0][1].address != OWN  # the old one may run: nobody has said that it is gone
-    bench.store.end([MAC])
+    with bench.engine.begin() as connection:
+        end_leases(connection, [MAC])
     assert bench.receive(other) == [(T.OFFER, ToHardware(OWN, number(1).packed))]
     assert bench.receive(request(mac=number(1))) == [("committed", 1), (T.ACK, ToHardware(OWN, number(1).packed))]
 
