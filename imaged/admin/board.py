@@ -22,7 +22,9 @@ from imaged.store.news import Reader, Told
 
 _BATCH = 1000  # events at once; more than that since the last look, and everything is read again
 _MOVE = 2.0  # seconds between two looks at how far those have come of whom nothing is heard
-_ANEW = 20.0  # seconds after which everything is read again: a machine that asks for an address is no event
+_HEARD = 20.0  # seconds between two looks for whom was heard of: a machine that asks for an address is no event
+_ANEW = 300.0  # seconds after which everything is read again, should something have been written without a word
+_LATE = 60.0  # seconds by which such a time may be written later, or by another server's clock
 
 
 @frozen
@@ -54,7 +56,7 @@ class Board:
         self._turn = threading.Lock()
         self._place: Place | None = None
         self._version: object = None
-        self._read = 0.0
+        self._read = self._heard = 0.0
         self._moved = 0.0
         self._last = Glance()
 
@@ -75,11 +77,14 @@ class Board:
         self._tracks = self._follower.follow(heard.append)
         spoken_of = self._changed()
         if spoken_of is None or not 0 <= now - self._read < _ANEW:
-            self._read = now
+            self._read = self._heard = now
             lives = {life.node: life for life in self._lives.all()}
             self._show(lives, self._groups.members(), lives.keys(), now)
             return
         changed = spoken_of | {told.node for told in heard if told.report.status is not Status.PROGRESS}
+        if now - self._heard >= _HEARD:
+            changed |= self._lives.heard_of(self._heard - _LATE)
+            self._heard = now
         lives = dict(self._last.lives)
         for name in changed:
             lives.pop(name, None)

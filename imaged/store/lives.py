@@ -51,6 +51,13 @@ class Lives:
         """Of those of these nodes that there are."""
         return tuple(life for piece in _pieces(names) for life in self._read(_ALL.where(nodes.c.name.in_(piece))))
 
+    def heard_of(self, since: float) -> set[str]:
+        """Nodes that have spoken or network-booted after ``since`` (seconds since the epoch)."""
+        spoken = sa.select(nodes.c.name).where(nodes.c.last_seen > since)
+        booted = sa.select(nics.c.node).join_from(nics, machines, nics.c.mac == machines.c.mac)
+        with self._engine.connect() as connection:
+            return set(connection.scalars(spoken.union(booted.where(machines.c.last_seen > since))))
+
     def macs(self, names: Iterable[str]) -> dict[str, tuple[str, ...]]:
         """The MACs of those of these nodes that there are, each node's in its order."""
         found: dict[str, tuple[str, ...]] = {}

@@ -51,6 +51,12 @@ def test_lives(engine):
         ),
     )  # fmt: skip
     assert [life.node for life in lives.under_way()] == ["n2", "n3"]
+    assert [lives.heard_of(since) for since in (0, 50.0, 60.0, 70.0)] == [
+        {"n1", "n2", "n3"},
+        {"n2", "n3"},
+        {"n3"},
+        set(),
+    ]
 
 
 def test_reports_of_those_under_way(engine):
