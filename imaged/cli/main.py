@@ -9,7 +9,6 @@ from pathlib import Path
 import click
 
 from imaged import __version__
-from imaged.cli.context import Context
 from imaged.model.errors import ImagedError
 from imaged.store.settings import DEFAULT_PATH
 
@@ -121,13 +120,16 @@ class _Verbs(click.Group):
 @click.pass_context
 def imaged(ctx: click.Context, path: Path) -> None:
     """Install sealed golden images on bare machines, and keep them in step."""
+    from imaged.cli.context import Context  # as verbs: not for --help, and not before the collector knows
+
     ctx.obj = context = Context(path)
     ctx.call_on_close(context.close)
 
 
 def main() -> None:
     """Entry point. Exit codes: 0 done, 2 bad input, 1 and 3 to 8 see model/errors.py, 130 interrupted."""
-    gc.set_threshold(100_000, 20, 20)  # a list of thousands of nodes is a lot to look through, and no garbage
+    # Neither what is loaded now nor a list of thousands of nodes is garbage, and both are a lot to look through.
+    gc.set_threshold(100_000, 20, 20)
     try:
         code = imaged(standalone_mode=False)
     except click.exceptions.Abort:
