@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -301,6 +302,10 @@ def test_without_root_it_says_what_it_could_not_look_at(server: Site) -> None:
             path.chmod(path.stat().st_mode | 0o055)
     server.state.vault.mkdir(mode=0o700)
     nobody = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+    if subprocess.run(
+        [*nobody, sys.executable, "-c", "import imaged"], stderr=subprocess.DEVNULL, check=False
+    ).returncode:
+        pytest.skip(f"others than root may not look into {Path(__file__).parents[2]}: it is in root's home?")
     _, found = server.doctor(prefix=nobody)
     said = {"firewall": "could not be looked at", "rights": "could not look at", "images": "could not be",
             "database": "could not be read"}  # fmt: skip
