@@ -142,14 +142,26 @@ def _copy(one: Path, other: Path) -> None:
     process.run(("cp", "--sparse=always", str(one), str(other)), timeout=600)
 
 
-def test_data_stays_through_power_cuts(rehearse: Callable[..., Rehearsal], state: Path) -> None:
+@pytest.mark.parametrize(
+    ("layout", "disks", "kept"),
+    [("keep", ("virtio,8G",), ("/srv",)), ("keep-stack", ("virtio,8G", "virtio,8G"), ("/srv", "/home"))],
+    ids=("partition", "mirror-and-volume-group"),
+)
+def test_data_stays_through_power_cuts(
+    rehearse: Callable[..., Rehearsal], state: Path, layout: str, disks: tuple[str, ...], kept: tuple[str, ...]
+) -> None:
     r = rehearse(state)
-    guest = r.machine(NODE, machine(BIOS, "virtio,8G"), image=image(12, state), layout="keep")
+    guest = r.machine(NODE, machine(BIOS, *disks), image=image(12, state), layout=layout)
+    look = f"find {' '.join(kept)} -type f -exec sha256sum {{}} + | sort"
+
+    def devices() -> list[str]:
+        return [r.ssh(NODE, "findmnt", "--noheadings", "--output", "UUID,FSTYPE", each).output for each in kept]
+
     guest.power_on()
     r.wait_ready(NODE)
-    fill = "cp -a /usr/bin /srv/data && mkfifo /srv/data/pipe && cd /srv && find . -type f -exec sha256sum {} + | sort"
-    content = r.ssh(NODE, "sh", "-c", fill, timeout=900).output
-    uuid = r.ssh(NODE, "findmnt", "--noheadings", "--output", "UUID", "/srv").output
+    for each in kept:
+        r.ssh(NODE, "sh", "-c", f"cp -a /usr/bin {each}/data && mkfifo {each}/data/pipe", timeout=900)
+    content, before = r.ssh(NODE, "sh", "-c", look, timeout=900).output, devices()
     r.ssh(NODE, "sync")
     for phase in CUTS:
         guest.power_off()
@@ -159,7 +171,7 @@ def test_data_stays_through_power_cuts(rehearse: Callable[..., Rehearsal], state
     guest.power_off()
     guest.power_on()
     r.wait_ready(NODE)
-    assert r.ssh(NODE, "findmnt", "--noheadings", "--output", "UUID", "/srv").output == uuid
-    look = "cd /srv && find . -type f -exec sha256sum {} + | sort"
+    assert devices() == before
     assert r.ssh(NODE, "sh", "-c", look, timeout=900).output == content
-    assert r.ssh(NODE, "test", "-p", "/srv/data/pipe").output == ""
+    for each in kept:
+        r.ssh(NODE, "test", "-p", f"{each}/data/pipe")
