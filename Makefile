@@ -16,8 +16,8 @@ STORAGE := debian-11 debian-12 debian-13
 # What the server needs, what rehearsals need, what the tests talk to.
 PACKAGES := python3 python3-venv python3-parted python3-pyudev rsync mmdebstrap debian-archive-keyring zstd cpio \
     qemu-system-x86 qemu-utils ipxe ipxe-qemu ovmf iproute2 openssh-client e2fsprogs fdisk dosfstools
-TEST_PACKAGES := acl attr atftp bind9-utils btrfs-progs busybox chromium createrepo-c curl dhcpcd5 dnf dnsmasq-base dropbear-bin gpg grub-common ifupdown isc-dhcp-client isc-dhcp-relay isc-dhcp-server kea-admin kea-dhcp4-server libarchive-tools \
-    libcap2-bin lvm2 netplan.io network-manager nftables openipmi openssh-server openssl postgresql prometheus rpm squashfs-tools swtpm systemd tftp-hpa udhcpc xfsprogs zypper
+TEST_PACKAGES := acl attr atftp bind9-utils btrfs-progs busybox bzip2 chromium createrepo-c curl dhcpcd5 dnf dnsmasq-base dropbear-bin gpg grub-common ifupdown isc-dhcp-client isc-dhcp-relay isc-dhcp-server kea-admin kea-dhcp4-server libarchive-tools \
+    libatomic1 libcap2-bin lvm2 netplan.io network-manager nftables openipmi openssh-server openssl postgresql prometheus rpm skopeo squashfs-tools swtpm systemd tftp-hpa udhcpc xfsprogs xz-utils zypper
 
 ARM_PACKAGES := qemu-system-arm qemu-efi-aarch64 qemu-user-static binfmt-support arch-test
 

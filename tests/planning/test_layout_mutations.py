@@ -240,8 +240,8 @@ def _judge_table(step: MakeTable) -> None:
     chained = [each for each in there if step.label is Label.MSDOS and each.number > 4]
     assert all(one.start + one.size < two.start for one, two in pairwise(chained)), "no room for the next one's record"
     assert all(one.start + one.size <= two.start for one, two in pairwise(there)), "overlap"
-    assert there[0].start >= 34 * step.disk.logical_sector
-    assert there[-1].start + there[-1].size <= step.disk.size - 33 * 512
+    assert all(each.start >= 34 * step.disk.logical_sector for each in there[:1])
+    assert all(each.start + each.size <= step.disk.size - 33 * 512 for each in there[-1:])
     assert len({each.number for each in there}) == len(there)
     found = {each.number: each for each in step.disk.partitions}
     for each in there:
