@@ -25,6 +25,7 @@ _MOVE = 2.0  # seconds between two looks at how far those have come of whom noth
 _HEARD = 20.0  # seconds between two looks for whom was heard of: a machine that asks for an address is no event
 _ANEW = 300.0  # seconds after which everything is read again, should something have been written without a word
 _LATE = 60.0  # seconds by which such a time may be written later, or by another server's clock
+_NEVER = float("-inf")
 
 
 @frozen
@@ -56,7 +57,7 @@ class Board:
         self._turn = threading.Lock()
         self._place: Place | None = None
         self._version: object = None
-        self._read = self._heard = 0.0
+        self._read = self._heard = _NEVER
         self._moved = 0.0
         self._last = Glance()
 
@@ -72,14 +73,15 @@ class Board:
             return self._last
 
     def _follow(self, now: float) -> None:
+        read, self._read = self._read, _NEVER  # should this fail: what it heard is not told twice
         heard: list[Told] = []
         self._foreign = self._foreigners.all()
         self._tracks = self._follower.follow(heard.append)
         spoken_of = self._changed()
-        if spoken_of is None or not 0 <= now - self._read < _ANEW:
-            self._read = self._heard = now
+        if spoken_of is None or not 0 <= now - read < _ANEW:
             lives = {life.node: life for life in self._lives.all()}
             self._show(lives, self._groups.members(), lives.keys(), now)
+            self._read = self._heard = now
             return
         changed = spoken_of | {told.node for told in heard if told.report.status is not Status.PROGRESS}
         if now - self._heard >= _HEARD:
@@ -94,6 +96,7 @@ class Board:
         lives |= {life.node: life for life in self._lives.of(changed)}
         groups = self._groups.members() if spoken_of else self._last.groups  # who joins or leaves one is an event
         self._show(lives, groups, changed | {told.node for told in heard}, now)
+        self._read = read
 
     def _changed(self) -> set[str] | None:
         """The nodes that events speak of; None: too many to tell, or of what all nodes may depend on."""

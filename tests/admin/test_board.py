@@ -14,6 +14,7 @@ from imaged.planning.course import Standing
 from imaged.store.database import open_database
 from imaged.store.groups import Groups
 from imaged.store.images import Images
+from imaged.store.lives import Lives
 from imaged.store.machines import Machines
 from imaged.store.nodes import Nodes
 
@@ -94,6 +95,16 @@ def test_who_says_nothing_is_looked_at_every_other_second(site):
     told = site.board.look(102.0)
     assert (told.courses["n1"].seen, told.courses["n2"].seen) == (before.courses["n1"].seen, 0.0)
     assert site.board.look(103.0).courses["n1"].seen == before.courses["n1"].seen + 2.0
+
+
+def test_what_a_failed_look_has_heard_is_not_lost(site, monkeypatch):
+    site.board.look(100.0)
+    site.nodes.set_action(["n2"], BootAction.LOCAL)
+    with monkeypatch.context() as broken:
+        broken.setattr(Lives, "of", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            site.board.look(101.0)
+    assert site.board.look(102.0).lives == Board(site.engine, site.images).look(102.0).lives
 
 
 def test_a_network_boot_is_seen_in_time(site):
