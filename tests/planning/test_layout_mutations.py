@@ -15,7 +15,7 @@ from uuid import UUID
 
 import pytest
 from attrs import evolve
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 
 from imaged.model.codec import from_json, to_json
@@ -164,6 +164,7 @@ def _mutated(changes: list[tuple[str, Any]]) -> Any:
     return data
 
 
+@example([("disks/1/partitions/0/when", "firmware == uefi")], _MACHINES[1])
 @given(st.lists(st.sampled_from(_CHANGES), min_size=1, max_size=2), st.sampled_from(_MACHINES))
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 def test_a_mutated_layout_gives_an_error_or_a_right_plan(changes: list[tuple[str, Any]], machine: Inventory) -> None:
@@ -213,7 +214,7 @@ def _judge(made: InstallPlan, layout: Layout) -> None:
     assert from_json(to_json(made), InstallPlan) == made
     for step in steps:
         if isinstance(step, MakeTable):
-            _judge_table(step)
+            _judge_table(step, layout)
     mounts = [step.at for step in steps if isinstance(step, Mount)]
     assert max(Counter(mounts).values()) == 1 and "/" in mounts
     assert max(Counter(_written(steps)).values()) == 1, "a device is used for two things"
@@ -234,14 +235,17 @@ def _judge_groups(layout: Layout, steps: list[Step]) -> None:
                 assert (group.vg, volume.id) not in made and f"/dev/{group.vg}/{volume.id}" not in formatted
 
 
-def _judge_table(step: MakeTable) -> None:
+def _judge_table(step: MakeTable, layout: Layout) -> None:
     frames = {each.number for each in step.disk.partitions if each.is_extended}
     there = sorted((each for each in step.partitions if each.number not in frames), key=lambda each: each.start)
     chained = [each for each in there if step.label is Label.MSDOS and each.number > 4]
     assert all(one.start + one.size < two.start for one, two in pairwise(chained)), "no room for the next one's record"
     assert all(one.start + one.size <= two.start for one, two in pairwise(there)), "overlap"
-    assert all(each.start >= 34 * step.disk.logical_sector for each in there[:1])
-    assert all(each.start + each.size <= step.disk.size - 33 * 512 for each in there[-1:])
+    if not there:  # only where everything on the disk depends on what does not hold
+        assert any(disk.partitions and all(each.when for each in disk.partitions) for disk in layout.disks)
+        return
+    assert there[0].start >= 34 * step.disk.logical_sector
+    assert there[-1].start + there[-1].size <= step.disk.size - 33 * 512
     assert len({each.number for each in there}) == len(there)
     found = {each.number: each for each in step.disk.partitions}
     for each in there:
