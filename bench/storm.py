@@ -98,7 +98,7 @@ class Dhcp(asyncio.DatagramProtocol):
     ) -> wire.Packet:
         xid = next(self._questions)
         options = (opt.MESSAGE_TYPE.of(kind), *extra, (opt.CLIENT_UUID.code, b"\0" + uuid))
-        packet = wire.Packet(wire.Op.REQUEST, xid, mac(number).packed, options, flags=wire.BROADCAST_FLAG)
+        packet = wire.Packet(wire.Op.REQUEST, xid, mac(number).packed, dict(options), flags=wire.BROADCAST_FLAG)
         data, wanted = wire.encode(packet), {MessageType.DISCOVER: MessageType.OFFER}.get(kind, MessageType.ACK)
         for patience in DHCP_TRIES:
             self.waiting[xid] = asyncio.get_running_loop().create_future()

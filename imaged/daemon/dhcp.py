@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from attrs import evolve, frozen
+from attrs import evolve
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
@@ -53,8 +53,7 @@ _LINES_AT_ONCE: Final = 100  # but a row of them
 _GARBAGE: Final = 10.0  # seconds between lines about malformed packets
 
 
-@frozen
-class _Arrived:
+class _Arrived(NamedTuple):
     """A payload, and how it came."""
 
     link: Link
@@ -63,8 +62,7 @@ class _Arrived:
     on_proxy_port: bool
 
 
-@frozen
-class _Outcome:
+class _Outcome(NamedTuple):
     """A decision that waits for its commit."""
 
     link: Link
@@ -72,8 +70,7 @@ class _Outcome:
     decision: Decision
 
 
-@frozen
-class _Stranger:
+class _Stranger(NamedTuple):
     """A packet of a machine that may get a name first."""
 
     machine: Machine
@@ -231,15 +228,9 @@ class DhcpService:
         node = self._directory.find(mac, client.uuid if client else pxe.machine_uuid(packet))
         if node is not None and node.address is not None:
             self._make_room(node.address, node.macs, now)
-        request = Request(
-            packet=packet,
-            client=client,
-            node=node,
-            arrival=_arrival(link.interface, arrived.source, arrived.on_proxy_port),
-            now=now,
-            is_reserved=self._directory.is_reserved,
-            loaders=self._known_loaders(now) if client else frozenset(),
-        )
+        arrival = _arrival(link.interface, arrived.source, arrived.on_proxy_port)
+        loaders = self._known_loaders(now) if client else frozenset[str]()
+        request = Request(packet, client, node, arrival, now, self._directory.is_reserved, loaders)
         if client is not None and request.node is None:
             seen = self._see(client, request, None)
             if seen is not None and self._may_name():
@@ -291,7 +282,7 @@ class DhcpService:
             request = stranger.request
             self._directory.look()
             node = self._directory.find(stranger.machine.mac, stranger.machine.uuid)
-            self._decide(stranger.link, evolve(request, node=node))
+            self._decide(stranger.link, request._replace(node=node))
         except Exception:
             self._log.failure("DHCP on {name}: a packet was not served", name=stranger.link.interface.name)
 

@@ -2,8 +2,7 @@
 
 from functools import lru_cache
 from ipaddress import IPv4Address
-
-from attrs import frozen
+from typing import NamedTuple
 
 from imaged.model.boot import BootClient, BootOffer, Chain, LocalBoot
 from imaged.model.lease import Lease
@@ -21,8 +20,7 @@ _MAX_HOPS = 16  # RFC 1542, section 4.1.1
 _MAX_RELAY_INFORMATION = 255  # one option's worth (RFC 3046, section 2.0); we must send it back in every answer
 
 
-@frozen
-class Decision:
+class Decision(NamedTuple):
     """What follows from a request. ``leases`` are to be committed before ``answer`` leaves.
 
     ``why`` is for the log, in one line; ``odd`` says that an administrator may want to know.
@@ -107,8 +105,7 @@ def _as_proxy(
     return Decision(f"{kind.name} is for the server that gives addresses")
 
 
-@frozen
-class _Exchange:
+class _Exchange(NamedTuple):
     """One request in authoritative mode."""
 
     request: Request

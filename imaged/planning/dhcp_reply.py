@@ -1,8 +1,9 @@
 """How an answer to a DHCP request is put together, and where it is sent (RFC 2131, tables 3 and 4, section 4.1)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Interface
+from typing import NamedTuple
 
 from attrs import Factory, field, frozen
 
@@ -17,6 +18,7 @@ from imaged.wire.dhcp_options import MessageType
 Options = tuple[tuple[int, bytes], ...]
 
 _FILE_MAX = 127  # ``file`` has 128 bytes and ends in NUL
+_ECHOED = (opt.CLIENT_ID.code, opt.CLIENT_UUID.code, opt.RELAY_INFORMATION.code)
 _USE_BOOT_FILE = b"\x08"  # PXE discovery control, bit 3: no menu, no search for boot servers, load the file named
 
 
@@ -37,12 +39,10 @@ class Arrival:
     )
 
 
-@frozen
-class Request:
+class Request(NamedTuple):
     """One packet and all that bears on its answer. ``now`` in seconds since the epoch.
 
-    ``loaders`` are the boot loaders that are there to be served. ``relayed``: a relay agent brought it from another
-    link; ``relay`` are the sub-options of option 82, if any agent added some.
+    ``loaders`` are the boot loaders that are there to be served.
     """
 
     packet: Packet
@@ -52,10 +52,16 @@ class Request:
     now: float
     is_reserved: Callable[[IPv4Address], bool]
     loaders: frozenset[str] = frozenset()
-    relayed: bool = field(init=False, default=Factory(lambda self: self.packet.giaddr != NO_ADDRESS, takes_self=True))
-    relay: dict[int, bytes] = field(
-        init=False, default=Factory(lambda self: self.packet.get(opt.RELAY_INFORMATION) or {}, takes_self=True)
-    )
+
+    @property
+    def relayed(self) -> bool:
+        """Whether a relay agent brought it from another link."""
+        return self.packet.giaddr != NO_ADDRESS
+
+    @property
+    def relay(self) -> dict[int, bytes]:
+        """The sub-options of option 82, if any agent added some."""
+        return self.packet.get(opt.RELAY_INFORMATION) or {}
 
 
 @frozen
@@ -96,8 +102,7 @@ class ToSender:
 Destination = ToRelay | ToClient | ToHardware | Broadcast | ToSender
 
 
-@frozen
-class Answer:
+class Answer(NamedTuple):
     """``reply`` goes to ``to``; encoded it has at most ``limit`` bytes."""
 
     reply: Packet
@@ -155,7 +160,7 @@ def refuse(request: Request, settings: Settings, why: str) -> Answer:
     )  # fmt: skip
     # Through a relay the client may have to hear it by broadcast: its address is wrong (RFC 2131, section 4.3.2).
     flags = packet.flags | (BROADCAST_FLAG if request.relayed else 0)
-    reply = _reply(packet, (*options, *_echoes(packet)), flags=flags)
+    reply = _reply(packet, dict((*options, *_echoes(packet))), flags=flags)
     return Answer(reply, ToRelay(packet.giaddr) if request.relayed else Broadcast(), reply_limit(packet))
 
 
@@ -175,7 +180,7 @@ def _answer(
         *_echoes(packet),
     )
     reply = _reply(
-        packet, options, flags=packet.flags, yiaddr=yiaddr,
+        packet, dict(options), flags=packet.flags, yiaddr=yiaddr,
         ciaddr=packet.ciaddr if kind is MessageType.ACK else NO_ADDRESS,
         siaddr=settings.address if program else NO_ADDRESS,
         file=program if len(program) <= _FILE_MAX else b"",
@@ -184,12 +189,12 @@ def _answer(
 
 
 def _reply(
-    packet: Packet, options: Options, *, flags: int, file: bytes = b"",
+    packet: Packet, options: Mapping[int, bytes], *, flags: int, file: bytes = b"",
     ciaddr: IPv4Address = NO_ADDRESS, yiaddr: IPv4Address = NO_ADDRESS, siaddr: IPv4Address = NO_ADDRESS,
 ) -> Packet:  # fmt: skip
     return Packet(
-        op=Op.REPLY, xid=packet.xid, chaddr=packet.chaddr, htype=packet.htype, flags=flags, giaddr=packet.giaddr,
-        ciaddr=ciaddr, yiaddr=yiaddr, siaddr=siaddr, file=file, options=options,
+        Op.REPLY, packet.xid, packet.chaddr, options, packet.htype, 0, 0, flags,
+        ciaddr, yiaddr, siaddr, packet.giaddr, b"", file,
     )  # fmt: skip
 
 
@@ -247,5 +252,5 @@ def _network_options(subnet: Subnet, name: str, asked: bytes) -> Options:
 
 def _echoes(packet: Packet) -> Options:
     """What goes back as it came: 61 (RFC 6842), 97 (RFC 4578, section 2.3), 82 (RFC 3046, section 2.2)."""
-    codes = (opt.CLIENT_ID.code, opt.CLIENT_UUID.code, opt.RELAY_INFORMATION.code)
-    return tuple((code, value) for code in codes if (value := packet.raw(code)) is not None)
+    options = packet.options
+    return tuple([(code, options[code]) for code in _ECHOED if code in options])

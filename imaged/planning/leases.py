@@ -7,9 +7,10 @@ different ones, or none, within a single boot. An object with state, yet pure: n
 from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import lru_cache
 from ipaddress import IPv4Address
+from typing import NamedTuple
 from zlib import crc32
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from imaged.model.lease import Lease, LeaseState
 from imaged.model.net import Mac
@@ -18,8 +19,7 @@ from imaged.model.settings import Subnet
 _RECHECK = 5  # seconds between searches of a pool that was found full
 
 
-@frozen
-class Applicant:
+class Applicant(NamedTuple):
     """A machine that wants an address: on a link with these subnets, perhaps with one reserved for its node.
 
     ``is_reserved`` tells of any address whether some node has it reserved.
@@ -75,11 +75,7 @@ class LeaseBook:
     def may_have(self, who: Applicant, address: IPv4Address, now: float) -> bool:
         """Whether ``address`` can be given to this machine now: reserved for it, or free in a pool of its link."""
         subnet = who.subnet_of(address)
-        if subnet is None or self._in_the_way(who, address, now):
-            return False
-        if address == who.reserved:
-            return True
-        return _pooled(subnet, address) and not who.is_reserved(address)
+        return subnet is not None and self._may_have(who, subnet, address, now)
 
     def offer(self, who: Applicant, now: float, wanted: IPv4Address | None = None) -> Lease | None:
         """Hold an address for this machine until it asks for it; None when there is none left.
@@ -97,7 +93,7 @@ class LeaseBook:
     def bind(self, who: Applicant, address: IPv4Address, now: float) -> Lease | None:
         """Give or renew ``address``; None when this machine cannot have it."""
         subnet = who.subnet_of(address)
-        if subnet is None or not self.may_have(who, address, now):
+        if subnet is None or not self._may_have(who, subnet, address, now):
             return None
         return self._put(Lease(address, who.mac, LeaseState.BOUND, now + subnet.lease))
 
@@ -168,6 +164,14 @@ class LeaseBook:
             return None
         return reusable.address
 
+    def _may_have(self, who: Applicant, subnet: Subnet, address: IPv4Address, now: float) -> bool:
+        if self._in_the_way(who, address, now):
+            return False
+        # IPv4Address takes a microsecond to find that it is not None.
+        if who.reserved is not None and address == who.reserved:
+            return True
+        return _pooled(subnet, address) and not who.is_reserved(address)
+
     def _in_the_way(self, who: Applicant, address: IPv4Address, now: float) -> bool:
         lease = self._by_address.get(address)
         if lease is None or lease.expires <= now:
@@ -179,12 +183,14 @@ class LeaseBook:
 
     def _put(self, lease: Lease) -> Lease:
         before = self._by_address.get(lease.address)
-        if before is not None and before.mac != lease.mac:
+        self._by_address[lease.address] = lease
+        if before is not None:
+            if before.mac == lease.mac:
+                return lease
             held = self._by_mac[before.mac]
             held.discard(lease.address)
             if not held:
                 del self._by_mac[before.mac]
-        self._by_address[lease.address] = lease
         self._by_mac.setdefault(lease.mac, set()).add(lease.address)
         return lease
 

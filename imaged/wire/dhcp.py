@@ -1,12 +1,12 @@
 """DHCPv4 packets: bytes <-> ``Packet`` (RFC 2131; option overload, RFC 2132 section 9.3; long options, RFC 3396)."""
 
 import struct
+from collections.abc import Collection, Mapping
 from enum import IntEnum
 from functools import lru_cache
 from ipaddress import IPv4Address
-from typing import TypeVar
-
-from attrs import field, frozen
+from types import MappingProxyType
+from typing import Final, NamedTuple, TypeVar
 
 from imaged.model.errors import MalformedPacket
 from imaged.model.net import Mac
@@ -18,11 +18,12 @@ NO_ADDRESS = IPv4Address(0)
 BROADCAST_FLAG = 0x8000
 ETHERNET = 1
 
-_HEADER = struct.Struct("!BBBBIHH4s4s4s4s16s64s128s")
+_HEADER = struct.Struct("!BBBBIHHIIII16s64s128s")
 _COOKIE = b"\x63\x82\x53\x63"
 _OPTIONS = _HEADER.size + len(_COOKIE)  # where they begin
 _NEW = bytes((opt.MESSAGE_TYPE.code, 1, opt.MessageType.DISCOVER))
 _PAD, _END = 0, 255
+_ENDS = bytes((_END,))
 _SNAME_SIZE, _FILE_SIZE = 64, 128
 _OVERLOADS_FILE, _OVERLOADS_SNAME = 1, 2
 _UDP_OVERHEAD = 28  # IPv4 and UDP headers
@@ -44,20 +45,21 @@ class Op(IntEnum):
 
 
 _OPS = {int(op): op for op in Op}
+_NO_OPTIONS: Final[Mapping[int, bytes]] = MappingProxyType({})
 
 
-@frozen
-class Packet:
-    """One DHCP packet. ``options`` are (number, value) pairs, each number once, the most important first.
+class Packet(NamedTuple):
+    """One DHCP packet. ``options`` are values by number, the most important first.
 
     Numbers and codecs are in ``dhcp_options``. Pad, end and overload (52) never appear here: how options are spread
-    over the packet is the codec's business.
+    over the packet is the codec's business. What is made anew for each packet, here and in ``planning``, is a
+    NamedTuple: a frozen class of attrs takes three times as long.
     """
 
     op: Op
     xid: int
     chaddr: bytes
-    options: tuple[tuple[int, bytes], ...] = ()
+    options: Mapping[int, bytes] = _NO_OPTIONS
     htype: int = ETHERNET
     hops: int = 0
     secs: int = 0
@@ -68,18 +70,14 @@ class Packet:
     giaddr: IPv4Address = NO_ADDRESS
     sname: bytes = b""
     file: bytes = b""
-    # The same by number, of what was decoded: a dozen of them are asked for. An evolved packet has none.
-    _by_code: dict[int, bytes] | None = field(default=None, init=False, eq=False, repr=False)
 
     def raw(self, code: int) -> bytes | None:
         """The value of option ``code`` as it is on the wire, or None."""
-        if self._by_code is not None:
-            return self._by_code.get(code)
-        return next((value for number, value in self.options if number == code), None)
+        return self.options.get(code)
 
     def get(self, option: opt.Option[T]) -> T | None:
         """The value of ``option``; None when it is absent or is not what such an option must be."""
-        value = self.raw(option.code) if self._by_code is None else self._by_code.get(option.code)
+        value = self.options.get(option.code)
         if value is None:
             return None
         try:
@@ -100,7 +98,7 @@ class Packet:
         return bool(self.flags & BROADCAST_FLAG)
 
 
-_address = lru_cache(maxsize=4096)(IPv4Address)  # of packed bytes; making one takes longer than all else of a field
+_address = lru_cache(maxsize=4096)(IPv4Address)  # of a number; making one takes longer than all else of a field
 _mac = lru_cache(maxsize=4096)(Mac.from_bytes)
 
 
@@ -139,12 +137,10 @@ def decode(data: bytes) -> Packet:
         values.pop(opt.OVERLOAD, None)  # within file or sname it has no meaning, and must not loop
     options = {code: bytes(value) for code, value in values.items()}
     packet = Packet(
-        op=_OPS[op], xid=xid, chaddr=chaddr[:hlen], htype=htype, hops=hops, secs=secs, flags=flags,
-        options=tuple(options.items()),
-        ciaddr=_address(ciaddr), yiaddr=_address(yiaddr), siaddr=_address(siaddr), giaddr=_address(giaddr),
-        sname=sname.split(b"\0", 1)[0], file=file.split(b"\0", 1)[0],
+        _OPS[op], xid, chaddr[:hlen], options, htype, hops, secs, flags,
+        _address(ciaddr), _address(yiaddr), _address(siaddr), _address(giaddr),
+        sname.split(b"\0", 1)[0], file.split(b"\0", 1)[0],
     )  # fmt: skip
-    object.__setattr__(packet, "_by_code", options)
     for option in _MUST_BE_RIGHT:
         if option.code in options and packet.get(option) is None:
             raise MalformedPacket(f"bad {option.name}")
@@ -189,24 +185,20 @@ def encode(packet: Packet, limit: int = _SMALLEST_LIMIT) -> bytes:
     When the options do not fit they flow over into unused ``file`` and ``sname``; what still does not fit is left
     out, so the caller puts what matters first. Option 82 is always last and always there (RFC 3046, section 2.2).
     """
-    relay, others = b"", []
-    for code, value in packet.options:
-        if code == opt.RELAY_INFORMATION.code:
-            relay += _parts(code, value)
-        elif code != opt.OVERLOAD:
-            others.append(_parts(code, value))
+    parts = {code: _parts(code, value) for code, value in packet.options.items()}
+    relay = parts.pop(opt.RELAY_INFORMATION.code, b"")
+    parts.pop(opt.OVERLOAD, None)
     room = limit - _OPTIONS - len(relay) - 1
-    if sum(map(len, others)) <= room:
-        options, file, sname, overload = b"".join(others), packet.file, packet.sname, 0
-    else:
-        options, file, sname, overload = _spread(packet, others, room - 3)
+    options, file, sname, overload = b"".join(parts.values()), packet.file, packet.sname, 0
+    if len(options) > room:
+        options, file, sname, overload = _spread(packet, parts.values(), room - 3)
     header = _HEADER.pack(
         packet.op, packet.htype, len(packet.chaddr), packet.hops, packet.xid, packet.secs, packet.flags,
-        packet.ciaddr.packed, packet.yiaddr.packed, packet.siaddr.packed, packet.giaddr.packed,
+        int(packet.ciaddr), int(packet.yiaddr), int(packet.siaddr), int(packet.giaddr),
         packet.chaddr, sname, file,
     )  # fmt: skip
     overloading = bytes((opt.OVERLOAD, 1, overload)) if overload else b""
-    encoded = b"".join((header, _COOKIE, options, overloading, relay, bytes((_END,))))
+    encoded = b"".join((header, _COOKIE, options, overloading, relay, _ENDS))
     return encoded.ljust(_SMALLEST_REPLY, b"\0")
 
 
@@ -219,7 +211,7 @@ def _parts(code: int, value: bytes) -> bytes:
     return b"".join(bytes((code, min(255, size - at))) + value[at : at + 255] for at in range(0, size, 255))
 
 
-def _spread(packet: Packet, options: list[bytes], room: int) -> tuple[bytes, bytes, bytes, int]:
+def _spread(packet: Packet, options: Collection[bytes], room: int) -> tuple[bytes, bytes, bytes, int]:
     """Contents of the fields options, file and sname, and the value of option 52. An option is never torn apart."""
     fields = [(bytearray(), room)]
     fields += [] if packet.file else [(bytearray(), _FILE_SIZE - 1)]
@@ -233,10 +225,9 @@ def _spread(packet: Packet, options: list[bytes], room: int) -> tuple[bytes, byt
     file_options = used[1] if not packet.file else b""
     sname_options = used[-1] if not packet.sname else b""
     overload = (_OVERLOADS_FILE if file_options else 0) | (_OVERLOADS_SNAME if sname_options else 0)
-    end = bytes((_END,))
     return (
         used[0],
-        file_options + end if file_options else packet.file,
-        sname_options + end if sname_options else packet.sname,
+        file_options + _ENDS if file_options else packet.file,
+        sname_options + _ENDS if sname_options else packet.sname,
         overload,
     )

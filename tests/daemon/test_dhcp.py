@@ -112,7 +112,7 @@ def log():
 
 
 def packet(kind, *options, mac=MAC, **fields):
-    return Packet(Op.REQUEST, 1, mac.packed, (opt.MESSAGE_TYPE.of(kind), *options), **fields)
+    return Packet(Op.REQUEST, 1, mac.packed, dict((opt.MESSAGE_TYPE.of(kind), *options)), **fields)
 
 
 def request(address=OWN, **others):
@@ -295,7 +295,7 @@ def test_captured_clients_are_answered(bench, capture):
     """Whatever the network, a DISCOVER is offered and a REQUEST is told ACK, NAK, or nothing (another server's)."""
     sent = decode(bytes.fromhex(capture.read_text()))
     bench.nodes.add(evolve(NODE, macs=(sent.mac,)))
-    happened = bench.receive(evolve(sent, options=sent.options))
+    happened = bench.receive(sent)
     if sent.get(opt.MESSAGE_TYPE) is T.DISCOVER:
         to = Broadcast() if sent.wants_broadcast else ToHardware(OWN, sent.chaddr)
         assert happened == [(T.OFFER, to)]

@@ -182,7 +182,7 @@ asking.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"eth0")
 asking.bind(("", 68))
 def ask(number, kind, *options):
     chaddr = b"\\x52\\x54\\1" + number.to_bytes(3, "big")
-    packet = wire.Packet(wire.Op.REQUEST, number, chaddr, (opt.MESSAGE_TYPE.of(kind), *options), flags=0x8000)
+    packet = wire.Packet(wire.Op.REQUEST, number, chaddr, dict((opt.MESSAGE_TYPE.of(kind), *options)), flags=0x8000)
     asking.sendto(wire.encode(packet), ("255.255.255.255", 67))
 for number in range(100):
     ask(number, MessageType.DISCOVER)

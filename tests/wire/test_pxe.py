@@ -16,7 +16,7 @@ UUID = "00112233-4455-6677-8899-aabbccddeeff"
 
 
 def packet(*options, chaddr=MAC.packed):
-    return Packet(Op.REQUEST, 1, chaddr, options=options)
+    return Packet(Op.REQUEST, 1, chaddr, options=dict(options))
 
 
 def vendor(text):

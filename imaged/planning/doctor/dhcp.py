@@ -47,7 +47,7 @@ def probe(number: int) -> Packet:
         opt.VENDOR_CLASS.of(f"{pxe.PXE_CLASS}:Arch:{_BIOS:05}:UNDI:002001"),
         opt.CLIENT_ARCH.of((_BIOS,)),
     )
-    return Packet(Op.REQUEST, number & 0xFFFFFFFF, mac, options, flags=BROADCAST_FLAG)
+    return Packet(Op.REQUEST, number & 0xFFFFFFFF, mac, dict(options), flags=BROADCAST_FLAG)
 
 
 def offer(packet: Packet, asked: Packet, interface: str, sender: IPv4Address) -> Offer | None:

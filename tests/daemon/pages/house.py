@@ -182,7 +182,7 @@ class Machine:
             (opt.CLIENT_UUID.code, b"\0" + uuid.UUID(self.uuid).bytes_le),
         )
         relay = IPv4Address(LOOPBACK)
-        packet = Packet(Op.REQUEST, 0x1000 + self.number, bytes.fromhex(str(self.mac).replace(":", "")), options,
+        packet = Packet(Op.REQUEST, 0x1000 + self.number, bytes.fromhex(str(self.mac).replace(":", "")), dict(options),
                         hops=1, giaddr=relay)  # fmt: skip
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             sender.sendto(encode(packet), (LOOPBACK, self.house.ports[3]))

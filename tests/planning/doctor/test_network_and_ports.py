@@ -176,13 +176,13 @@ def test_what_is_an_answer():
     asked = probe(7)
     server = IPv4Address("10.0.0.9")
     options = (opt.MESSAGE_TYPE.of(MessageType.OFFER), opt.SERVER_ID.of(server), opt.ROUTERS.of((IPv4Address(9),)))
-    answer = Packet(Op.REPLY, 7, asked.chaddr, options, yiaddr=IPv4Address("10.0.0.50"), file=b"a\x1bb")
+    answer = Packet(Op.REPLY, 7, asked.chaddr, dict(options), yiaddr=IPv4Address("10.0.0.50"), file=b"a\x1bb")
     assert offer(answer, asked, "eth0", server) == Offer(
         "eth0", server, IPv4Address("10.0.0.50"), "a?b", IPv4Address(9)
     )
     for other in (
-        evolve(answer, xid=8), evolve(answer, chaddr=b"\x02imd\0\1"), evolve(answer, op=Op.REQUEST),
-        evolve(answer, options=(opt.MESSAGE_TYPE.of(MessageType.ACK),)), evolve(answer, options=()),
+        answer._replace(xid=8), answer._replace(chaddr=b"\x02imd\0\1"), answer._replace(op=Op.REQUEST),
+        answer._replace(options=dict([opt.MESSAGE_TYPE.of(MessageType.ACK)])), answer._replace(options={}),
     ):  # fmt: skip
         assert offer(other, asked, "eth0", server) is None
 
