@@ -165,6 +165,7 @@ class DhcpService:
             link.close()
         self._links.clear()
         self._threads.stop()
+        self._leases.close()
 
     @property
     def served(self) -> tuple[str, ...]:

@@ -28,8 +28,8 @@ _EVERYBODY: Final = IPv4Address("255.255.255.255")
 _BATCH: Final = 256  # datagrams that are taken from the kernel in a turn of the reactor
 _BUFFER: Final = 1 << 20  # bytes; the packets of a whole row of racks that was switched on at once
 _LARGEST: Final = 1 << 16
-_GATHER: Final = 0.008  # seconds for which packets are left to gather,
-_DENSE: Final = 0.01  # where they come at such distances
+_GATHER: Final = 0.012  # seconds for which packets are left to gather,
+_DENSE: Final = 0.005  # where they come at such distances
 
 
 @frozen

@@ -134,22 +134,26 @@ def grant(
     boot: BootOffer | LocalBoot | None,
 ) -> Answer:  # fmt: skip
     """OFFER or ACK of ``address``, with everything the machine needs on this subnet."""
-    return _answer(kind, request, settings, _times(subnet.lease), subnet, boot, yiaddr=address)
+    return _answer(kind, request, settings, subnet.lease, subnet, boot, yiaddr=address)
 
 
 @lru_cache
-def _times(lease: int) -> Options:
-    return opt.LEASE_TIME.of(lease), opt.RENEWAL_TIME.of(lease // 2), opt.REBINDING_TIME.of(lease * 7 // 8)
+def _leading(kind: MessageType, server: IPv4Address, lease: int | None) -> Options:
+    """What each answer begins with; without a lease no times."""
+    whose = opt.MESSAGE_TYPE.of(kind), opt.SERVER_ID.of(server)
+    if lease is None:
+        return whose
+    return *whose, opt.LEASE_TIME.of(lease), opt.RENEWAL_TIME.of(lease // 2), opt.REBINDING_TIME.of(lease * 7 // 8)
 
 
 def inform(request: Request, settings: Settings, subnet: Subnet, boot: BootOffer | LocalBoot | None) -> Answer:
     """ACK of an INFORM: everything but an address and its times (RFC 2131, section 4.3.5)."""
-    return _answer(MessageType.ACK, request, settings, (), subnet, boot)
+    return _answer(MessageType.ACK, request, settings, None, subnet, boot)
 
 
 def boot_only(kind: MessageType, request: Request, settings: Settings, boot: BootOffer) -> Answer:
     """What a proxy says: the boot program and no address (PXE 2.1, section 2.2)."""
-    return _answer(kind, request, settings, (), None, boot, proxy=True)
+    return _answer(kind, request, settings, None, None, boot, proxy=True)
 
 
 def refuse(request: Request, settings: Settings, why: str) -> Answer:
@@ -165,16 +169,14 @@ def refuse(request: Request, settings: Settings, why: str) -> Answer:
 
 
 def _answer(
-    kind: MessageType, request: Request, settings: Settings, timing: Options, subnet: Subnet | None,
+    kind: MessageType, request: Request, settings: Settings, lease: int | None, subnet: Subnet | None,
     boot: BootOffer | LocalBoot | None, *, yiaddr: IPv4Address = NO_ADDRESS, proxy: bool = False,
 ) -> Answer:  # fmt: skip
     packet = request.packet
     program = boot.program.encode("ascii") if isinstance(boot, BootOffer) else b""
     asked = packet.raw(opt.PARAMETERS.code) or b""
     options = (
-        opt.MESSAGE_TYPE.of(kind),
-        opt.SERVER_ID.of(server_id(request, settings)),
-        *timing,
+        *_leading(kind, server_id(request, settings), lease),
         *_boot_options(request, settings, program, proxy=proxy),
         *(_network_options(subnet, request.node.name if request.node else "", asked) if subnet else ()),
         *_echoes(packet),

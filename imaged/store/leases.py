@@ -30,11 +30,18 @@ _HOLDER = (
 
 
 class LeaseStore:
-    """The leases of one node database."""
+    """The leases of one node database. ``save`` is for one thread; ``close`` gives back the connection it keeps."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
         self._plain = engine.dialect.name == "sqlite"
+        self._kept: sa.PoolProxiedConnection | None = None
+
+    def close(self) -> None:
+        """The next ``save`` opens it again."""
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            kept.close()  # back into the pool, and rolled back if it was not committed
 
     def load(self) -> tuple[Lease, ...]:
         """Every lease ever given, one per address."""
@@ -61,14 +68,17 @@ class LeaseStore:
 
     def _save_plain(self, rows: Sequence[tuple[Any, ...]]) -> None:
         """Past SQLAlchemy, which takes four times as long as SQLite itself, and this is done 200 times a second."""
-        connection = self._engine.raw_connection()
         try:
-            connection.cursor().executemany(_PLAIN, rows)
-            connection.commit()
+            if self._kept is None:
+                self._kept = self._engine.raw_connection()
+            self._kept.cursor().executemany(_PLAIN, rows)
+            self._kept.commit()
         except sqlite3.Error as error:
+            self.close()
             raise ImagedError(f"the database failed: {error}") from error
-        finally:
-            connection.close()  # back into the pool, and rolled back if it was not committed
+        except BaseException:
+            self.close()
+            raise
 
     def holds(self, lease: Lease) -> bool:
         """Whether this machine still has this address."""

@@ -66,7 +66,7 @@ def test_a_crowd_is_taken_together(wire: Wire) -> None:
     wire.send(b"third")
     wire.send(b"fourth")
     assert wire.groups == [[b"first"], [b"second"]]
-    wire.reactor.advance(0.008)
+    wire.reactor.advance(0.012)
     assert wire.groups[2:] == [[b"third", b"fourth"]]
 
 
@@ -74,7 +74,7 @@ def test_who_comes_after_a_crowd_waits_for_nothing_again(wire: Wire) -> None:
     wire.send(b"first")
     wire.send(b"second")
     assert wire.reader not in wire.reactor.readers
-    wire.reactor.advance(0.008)
+    wire.reactor.advance(0.012)
     assert wire.reader in wire.reactor.readers
     wire.reactor.advance(1)
     wire.send(b"later")
