@@ -57,10 +57,11 @@ def _ip(*words: str) -> None:
 
 @frozen
 class Server:
-    """A server that runs. ``pid`` is that of its first process."""
+    """A server that runs. ``pid`` is that of its first process; ``beside`` those of others that it needs."""
 
     pid: int
     log: Path
+    beside: tuple[int, ...] = ()
 
     def cpu(self) -> float:
         """Seconds of processor time, user and system, of all its processes, ended ones too as far as it waited."""
@@ -80,7 +81,7 @@ class Server:
             subprocess.run(["taskset", "-acp", processors, str(pid)], stdout=subprocess.DEVNULL, check=False)
 
     def _all(self) -> Iterator[int]:
-        waiting = [self.pid]
+        waiting = [self.pid, *self.beside]
         while waiting:
             pid = waiting.pop()
             yield pid
