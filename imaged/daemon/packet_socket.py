@@ -105,16 +105,17 @@ class Reader:
 
     def _gathered(self) -> None:
         self._gathering = None
-        some = self._take()
+        taken = self._take()
         if self._socket.fileno() < 0:
             return
-        if some:
+        if taken:
             self._last = self._reactor.seconds()
-            self._gathering = self._reactor.callLater(_GATHER, self._gathered)
+            # More may lie there than one turn takes, and the kernel would drop what there is no room for.
+            self._gathering = self._reactor.callLater(0 if taken == _BATCH else _GATHER, self._gathered)
         else:
             self._reactor.addReader(self)
 
-    def _take(self) -> bool:
+    def _take(self) -> int:
         arrived = []
         try:
             for _ in range(_BATCH):
@@ -126,7 +127,7 @@ class Reader:
             self._lost()  # the interface went away or down
         if arrived:
             self._received(arrived)
-        return bool(arrived)
+        return len(arrived)
 
 
 class InterfaceSockets:

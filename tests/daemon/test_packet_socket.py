@@ -47,6 +47,7 @@ def wire() -> Iterator[Wire]:
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as server,
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client,
     ):
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         server.bind(("127.0.0.1", 0))
         yield Wire(server, client)
 
@@ -68,6 +69,14 @@ def test_a_crowd_is_taken_together(wire: Wire) -> None:
     assert wire.groups == [[b"first"], [b"second"]]
     wire.reactor.advance(0.012)
     assert wire.groups[2:] == [[b"third", b"fourth"]]
+
+
+def test_more_than_a_turn_takes_is_not_left_to_the_kernel(wire: Wire) -> None:
+    wire.send(b"first")
+    wire.send(b"second")
+    wire.send(*(b"%d" % number for number in range(300)))
+    wire.reactor.advance(0.012)  # and not once more
+    assert [len(group) for group in wire.groups] == [1, 1, 256, 44]
 
 
 def test_who_comes_after_a_crowd_waits_for_nothing_again(wire: Wire) -> None:
