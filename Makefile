@@ -68,7 +68,7 @@ test-arm64: install $(DEMO)/debian-12-arm64.stamp  ## Whole installs on an emula
 bench: install $(DEMO)/image.stamp ramdisk  ## The figures in bench/RESULTS.md (root)
 	missed=0; \
 	for each in seal ramdisk plan disks transfer update; do $(BIN)/python bench/$$each.py --state $(DEMO) || missed=1; done; \
-	for each in monitor nodes page dhcp storm tftp httpd rsync; do $(BIN)/python bench/$$each.py || missed=1; done; \
+	for each in monitor nodes page dhcp storm tftp httpd rsync floor; do $(BIN)/python bench/$$each.py || missed=1; done; \
 	exit $$missed
 
 .PHONY: install

@@ -10,7 +10,7 @@ from pathlib import Path
 from attrs import frozen
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
-_HEAD = "| figure | imaged | peer | ratio of pairs (spread) | target | |\n|---|---|---|---|---|---|\n"
+_HEAD = "| figure | {ours} | peer | ratio of pairs (spread) | target | |\n|---|---|---|---|---|---|\n"
 
 Figures = Mapping[str, float]  # by what they are figures of: "MiB/s", "ms CPU/MiB"
 
@@ -69,11 +69,16 @@ def row(what: str, figure: str, peer: str, found: Sequence[tuple[Figures, Figure
     return Row(f"{what}, {figure}", peer, ours, theirs, **target)
 
 
-def publish(title: str, command: str, rows: Sequence[Row], versions: Sequence[str], notes: str = "") -> bool:
-    """Print the table and put it into RESULTS.md below ``## title``; whether every target is met."""
+def publish(
+    title: str, command: str, rows: Sequence[Row], versions: Sequence[str], notes: str = "", ours: str = "imaged"
+) -> bool:
+    """Print the table and put it into RESULTS.md below ``## title``; whether every target is met.
+
+    ``ours`` heads our column.
+    """
     day = datetime.datetime.now(datetime.UTC).date()
     tried = "; ".join([str(day), *([", ".join(versions)] if versions else [])])
-    text = f"## {title}\n\n`{command}`, {tried}.\n\n{_HEAD}"
+    text = f"## {title}\n\n`{command}`, {tried}.\n\n{_HEAD.format(ours=ours)}"
     text += "".join(f"{each}\n" for each in rows) + (f"\n{notes.strip()}\n" if notes else "")
     print(text)
     before = RESULTS.read_text()
