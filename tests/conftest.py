@@ -20,6 +20,9 @@ settings.load_profile("imaged")
 # A shell gives what it starts in the background an ignored SIGINT, and so would be that of every program a test starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+# So does nohup(1) with SIGHUP. That is caught, so that we outlive it: what is caught is the default again in a child.
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)
 
 _PURE = ("model", "wire", "planning")
 _MAY_START = ("processes", "clients", "vm")
