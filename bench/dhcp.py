@@ -353,6 +353,8 @@ def main() -> int:
     parser.add_argument("--short", action="store_true", help="a first look: one pair, Kea only, nothing is kept")
     parser.add_argument("--profile", action="store_true")
     options = parser.parse_args()
+    if options.short:
+        options.pairs = 1
     missed = False
     with link() as wires:
         if options.profile:
@@ -361,8 +363,6 @@ def main() -> int:
             return 0
         versions = version("kea-admin", "kea-dhcp4-server", "dnsmasq-base", "isc-dhcp-server", "postgresql-15")
         for part in options.parts or PARTS:
-            if options.short:
-                options.pairs = 1
             rows, notes = PARTS[part](wires, options)
             if options.short:
                 print(*rows, sep="\n", flush=True)

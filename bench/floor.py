@@ -94,11 +94,9 @@ def lockstep(road: Link, scratch: Path, count: int) -> pairs.Row:
     root = scratch / "boot"
     root.mkdir()
     (root / str(_MIB)).write_bytes(os.urandom(_MIB << 20))
-    theirs = ["dnsmasq", "-k", "-C", "/dev/null", "--port=0", "--enable-tftp", f"--tftp-root={root}", "--user=root",
-              f"--listen-address={SERVER}", "--bind-interfaces", "--tftp-mtu=1500", "-q"]  # fmt: skip
     with (
         started(road, "udp", "tftp", 6980, str(root)) as bare,
-        serving([*road.server, *theirs], binds(road, "udp", 69)) as peer,
+        serving([*road.server, *tftp.dnsmasq(root)], binds(road, "udp", 69)) as peer,
     ):
         ends = tftp.Peer("bare", bare, 6980), tftp.Peer("dnsmasq", peer, 69)
         load = ("atftp", 1, 1, _MIB)
@@ -132,10 +130,9 @@ def hand_over(road: Link, scratch: Path, count: int) -> pairs.Row:
     tree, config = scratch / "tree", scratch / "rsyncd.conf"
     tree.mkdir()
     config.write_text(rsyncd.configuration((Module("image", tree),), timeout=60, as_root=True, log=scratch / "log"))
-    theirs = ["rsync", "--daemon", "--no-detach", f"--config={config}", f"--port={rsync.PEER_PORT}"]
     with (
         started(road, "tcp", "rsync", 29175, str(config)) as bare,
-        serving([*road.server, *theirs], binds(road, "tcp", rsync.PEER_PORT)) as peer,
+        rsync.bare(road, config) as peer,
     ):
         found = pairs.interleave(
             lambda: rsync.begins(road, bare, 29175, 40), lambda: rsync.begins(road, peer, rsync.PEER_PORT, 40), count

@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 import httpd
@@ -147,6 +147,12 @@ def copies(road: Link, port: int, count: int) -> pairs.Figures:
     return {"ms": 1000 * statistics.median(took)}
 
 
+def bare(road: Link, config: Path) -> AbstractContextManager[Server]:
+    """Rsync's own daemon."""
+    argv = [*road.server, "rsync", "--daemon", "--no-detach", f"--config={config}", f"--port={PEER_PORT}"]
+    return serving(argv, binds(road, "tcp", PEER_PORT))
+
+
 def site(home: Path) -> tuple[Path, Path]:
     """Settings of a server on which everybody is in the middle of an install; and the image's tree."""
     memory = home / "boot"
@@ -184,8 +190,7 @@ def main() -> int:
         road = stack.enter_context(link())
         argv = [*road.server, sys.executable, "-m", "imaged", "--settings", str(settings), "serve"]
         us = stack.enter_context(serving(argv, says(b"ready: ")))
-        bare = [*road.server, "rsync", "--daemon", "--no-detach", f"--config={config}", f"--port={PEER_PORT}"]
-        peer = stack.enter_context(serving(bare, binds(road, "tcp", PEER_PORT)))
+        peer = stack.enter_context(bare(road, config))
         begun = pairs.interleave(lambda: begins(road, us, PORT, options.count),
                                  lambda: begins(road, peer, PEER_PORT, options.count), options.pairs)  # fmt: skip
         count = max(1, options.count // 4)

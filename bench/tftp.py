@@ -46,10 +46,7 @@ def servers(it: link.Link, scratch: Path) -> Iterator[tuple[dict[str, Peer], lis
     root = scratch / "state/boot"
     commands = {
         "imaged": ours(scratch),
-        "dnsmasq": [
-            "dnsmasq", "-k", "-C", "/dev/null", "--port=0", "--enable-tftp", f"--tftp-root={root}", "--user=root",
-            f"--listen-address={link.SERVER}", "--bind-interfaces", "--tftp-max=1000", "--tftp-mtu=1500", "-q",
-        ],
+        "dnsmasq": dnsmasq(root),
         "tftpd-hpa": [
             f"{scratch}/tftpd-hpa/usr/sbin/in.tftpd", "-L", "-a", f"{link.SERVER}:{PORTS['tftpd-hpa']}", "-u", "root",
             "-s", str(root),
@@ -65,6 +62,14 @@ def servers(it: link.Link, scratch: Path) -> Iterator[tuple[dict[str, Peer], lis
             ready = link.says(b"ready: ") if name == "imaged" else link.binds(it, "udp", PORTS[name])
             found[name] = Peer(name, running.enter_context(link.serving([*it.server, *argv], ready)), PORTS[name])
         yield found, versions
+
+
+def dnsmasq(root: Path) -> list[str]:
+    """Its words."""
+    return [
+        "dnsmasq", "-k", "-C", "/dev/null", "--port=0", "--enable-tftp", f"--tftp-root={root}", "--user=root",
+        f"--listen-address={link.SERVER}", "--bind-interfaces", "--tftp-max=1000", "--tftp-mtu=1500", "-q",
+    ]  # fmt: skip
 
 
 def ours(scratch: Path) -> list[str]:

@@ -18,6 +18,7 @@ from zope.interface import implementer  # type: ignore[import-untyped]
 
 from imaged.daemon.interfaces import Interface
 from imaged.model.errors import ImagedError
+from imaged.model.net import spelled
 from imaged.planning.dhcp_reply import Broadcast, Destination, ToClient, ToHardware, ToRelay, ToSender
 from imaged.wire import udp
 
@@ -54,7 +55,6 @@ class Link(Protocol):
 Received = Callable[[Link, Sequence[tuple[bytes, tuple[IPv4Address, int]]], bool], None]  # payloads, their senders
 
 _address = lru_cache(maxsize=4096)(IPv4Address)
-_text = lru_cache(maxsize=4096)(str)
 
 
 @implementer(IReadDescriptor)
@@ -87,10 +87,10 @@ class Reader:
         """Called by the reactor when there is something to read."""
         now = self._reactor.seconds()
         dense, self._last = now - self._last < _DENSE, now
-        self._take()
+        taken = self._take()
         if dense and self._socket.fileno() >= 0:
             self._reactor.removeReader(self)
-            self._gathering = self._reactor.callLater(_GATHER, self._gathered)
+            self._gather(taken)
 
     def close(self) -> None:
         """Read no more. The socket is not closed."""
@@ -110,10 +110,13 @@ class Reader:
             return
         if taken:
             self._last = self._reactor.seconds()
-            # More may lie there than one turn takes, and the kernel would drop what there is no room for.
-            self._gathering = self._reactor.callLater(0 if taken == _BATCH else _GATHER, self._gathered)
+            self._gather(taken)
         else:
             self._reactor.addReader(self)
+
+    def _gather(self, taken: int) -> None:
+        # More may lie there than one turn takes, and the kernel would drop what there is no room for.
+        self._gathering = self._reactor.callLater(0 if taken == _BATCH else _GATHER, self._gathered)
 
     def _take(self) -> int:
         arrived = []
@@ -176,7 +179,7 @@ class InterfaceSockets:
         address, port = self._udp_end(to)
         bound = self._sockets.get(on_proxy_port)
         if bound is not None:
-            self._lossy(lambda it: it.sendmsg([payload], self._ancillary, 0, (_text(address), port)), bound)
+            self._lossy(lambda it: it.sendmsg([payload], self._ancillary, 0, (spelled(address), port)), bound)
 
     def close(self) -> None:
         """Stop listening on this interface; safe to call again."""

@@ -1,6 +1,7 @@
 """Link-layer and network addresses."""
 
 import re
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network, ip_interface
 
 from attrs import frozen
@@ -14,6 +15,12 @@ _NODE = "node"
 _SEPARATED = re.compile(r"[0-9a-fA-F]{2}([:-])[0-9a-fA-F]{2}(\1[0-9a-fA-F]{2}){4}")
 _DOTTED = re.compile(r"[0-9a-fA-F]{4}(\.[0-9a-fA-F]{4}){2}")
 _BARE = re.compile(r"[0-9a-fA-F]{12}")
+
+
+@lru_cache(maxsize=16_384)
+def spelled(address: IPv4Address) -> str:
+    """``10.0.0.7``. To make it takes a microsecond, and DHCP needs one or two for each packet."""
+    return str(address)
 
 
 @frozen(order=True)

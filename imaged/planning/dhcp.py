@@ -7,7 +7,7 @@ from typing import NamedTuple
 from imaged.model.boot import BootClient, BootOffer, Chain, LocalBoot
 from imaged.model.lease import Lease
 from imaged.model.machine import Machine
-from imaged.model.net import Mac
+from imaged.model.net import Mac, spelled
 from imaged.model.settings import DhcpMode, Settings, Subnet
 from imaged.planning import boot, dhcp_reply
 from imaged.planning.dhcp_reply import Answer, Request
@@ -18,8 +18,6 @@ from imaged.wire.dhcp_options import MessageType
 
 _MAX_HOPS = 16  # RFC 1542, section 4.1.1
 _MAX_RELAY_INFORMATION = 255  # one option's worth (RFC 3046, section 2.0); we must send it back in every answer
-
-_text = lru_cache(maxsize=16_384)(str)  # of an address; one is spelled for each packet, and few are logged
 
 
 class Decision(NamedTuple):
@@ -141,7 +139,7 @@ class _Exchange(NamedTuple):
         answer = dhcp_reply.grant(MessageType.OFFER, self.request, self.settings, subnet, lease.address, self.boot)
         instead = who.reserved is not None and who.reserved != lease.address
         return Decision(
-            f"offered {_text(lease.address)}{self._program()}"
+            f"offered {spelled(lease.address)}{self._program()}"
             + (f" because its own {who.reserved} is in use by another machine or not on this link" if instead else ""),
             answer,
             odd=instead,
@@ -175,7 +173,7 @@ class _Exchange(NamedTuple):
         if lease is None:
             return self._refuse(address, "address is not available")
         answer = dhcp_reply.grant(MessageType.ACK, self.request, self.settings, subnet, address, self.boot)
-        return Decision(f"{verb} {_text(address)} for {subnet.lease} s{self._program()}", answer, (lease,))
+        return Decision(f"{verb} {spelled(address)} for {subnet.lease} s{self._program()}", answer, (lease,))
 
     def _refuse(self, address: IPv4Address, why: str) -> Decision:
         return Decision(f"refused {address}: {why}", dhcp_reply.refuse(self.request, self.settings, why))

@@ -79,6 +79,14 @@ def test_more_than_a_turn_takes_is_not_left_to_the_kernel(wire: Wire) -> None:
     assert [len(group) for group in wire.groups] == [1, 1, 256, 44]
 
 
+def test_nor_where_a_crowd_begins(wire: Wire) -> None:
+    wire.send(b"first")
+    wire.send(*(b"%d" % number for number in range(300)))
+    assert [len(group) for group in wire.groups] == [1, 256]
+    wire.reactor.advance(0)
+    assert [len(group) for group in wire.groups] == [1, 256, 44]
+
+
 def test_who_comes_after_a_crowd_waits_for_nothing_again(wire: Wire) -> None:
     wire.send(b"first")
     wire.send(b"second")
